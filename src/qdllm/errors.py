@@ -1,0 +1,98 @@
+"""Every error qdllm raises on purpose.
+
+::
+
+    QdllmError
+    ├── RequestError                 the request was wrong: exit status 2
+    │   ├── DataError                a text, a label, a row, a column, a file of data  (ValueError)
+    │   ├── ConfigError              an option or a configuration field                (ValueError)
+    │   ├── CircuitError             a gate, a circuit, its inputs or parameters       (ValueError)
+    │   ├── SavedModelError          a saved student is missing, truncated or altered  (ValueError)
+    │   ├── TooLargeError            more memory than this machine has                 (MemoryError)
+    │   └── MissingExtraError        an optional package is not installed              (ImportError)
+    └── WorkError                    the request was right, the work failed: exit status 1
+        ├── FetchError               an asset could not be brought
+        │   ├── NetworkError
+        │   ├── HashMismatchError
+        │   └── DiskFullError
+        └── TrainingError            training did not lead to finite parameters
+
+A message is one line that says what is wrong, where (file, row, column), and what to do.
+"""
+
+__all__ = [
+    "CircuitError",
+    "ConfigError",
+    "DataError",
+    "DiskFullError",
+    "FetchError",
+    "HashMismatchError",
+    "MissingExtraError",
+    "NetworkError",
+    "QdllmError",
+    "RequestError",
+    "SavedModelError",
+    "TooLargeError",
+    "TrainingError",
+    "WorkError",
+]
+
+
+class QdllmError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_status = 1
+
+
+class RequestError(QdllmError):
+    """The request cannot be carried out as it was made."""
+
+    exit_status = 2
+
+
+class DataError(RequestError, ValueError):
+    """A file, row, column, text, label or feature is not usable."""
+
+
+class ConfigError(RequestError, ValueError):
+    """An option or a field of a configuration is not usable."""
+
+
+class CircuitError(RequestError, ValueError):
+    """A gate, circuit, observable, input or parameter is not usable."""
+
+
+class SavedModelError(RequestError, ValueError):
+    """A saved model folder is missing, truncated, altered or of an unknown version."""
+
+
+class TooLargeError(RequestError, MemoryError):
+    """The request needs more memory than this machine has; said before any is taken."""
+
+
+class MissingExtraError(RequestError, ImportError):
+    """An optional package is needed and not installed; the message names the extra."""
+
+
+class WorkError(QdllmError):
+    """The request was right; carrying it out failed."""
+
+
+class FetchError(WorkError):
+    """An asset could not be brought."""
+
+
+class NetworkError(FetchError):
+    """The package index could not be reached or refused."""
+
+
+class HashMismatchError(FetchError):
+    """A fetched file is not the pinned one."""
+
+
+class DiskFullError(FetchError):
+    """There is no room for the file."""
+
+
+class TrainingError(WorkError):
+    """Training did not lead to finite parameters."""
