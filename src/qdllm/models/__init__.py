@@ -1,0 +1,33 @@
+"""Hugging Face models behind small functions: load one, name it by its content, read its hidden states."""
+
+from qdllm.models.fingerprint import fingerprint
+from qdllm.models.hidden import POOLINGS, encode_batches, hidden_states, layer_count, token_limit
+from qdllm.models.loading import (
+    is_classifier,
+    load_causal_lm,
+    load_classifier,
+    load_encoder,
+    local_folder,
+    preferred_device,
+    preferred_dtype,
+    quiet,
+    resolve,
+)
+
+__all__ = [
+    "POOLINGS",
+    "encode_batches",
+    "fingerprint",
+    "hidden_states",
+    "is_classifier",
+    "layer_count",
+    "load_causal_lm",
+    "load_classifier",
+    "load_encoder",
+    "local_folder",
+    "preferred_device",
+    "preferred_dtype",
+    "quiet",
+    "resolve",
+    "token_limit",
+]
