@@ -1,0 +1,243 @@
+"""The training loop: one seed, best epoch on validation, checkpoints that resume bit for bit."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from qdllm.distill.checkpoint import Checkpoint
+from qdllm.distill.losses import DistillationLoss
+from qdllm.errors import ConfigError, TrainingError
+from qdllm.progress import progress
+
+__all__ = ["Batch", "TrainingHistory", "TrainingOptions", "train"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    x : Tensor, shape (n, n_features)
+    labels : Tensor of int64, shape (n,)
+        Class indices; -1 where the gold label is not known.
+    soft_labels : Tensor, shape (n, n_classes), optional
+        The teacher's probabilities.
+    """
+
+    x: Tensor
+    labels: Tensor
+    soft_labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.x)
+
+    def take(self, rows: Tensor) -> "Batch":
+        """Rows by index."""
+        soft = None if self.soft_labels is None else self.soft_labels[rows]
+        return Batch(self.x[rows], self.labels[rows], soft)
+
+    def digest(self) -> str:
+        """Hash of the content, so that a checkpoint is never continued on other rows."""
+        parts = (self.x, self.labels, self.soft_labels)
+        return sha256(b"|".join(p.numpy().tobytes() for p in parts if p is not None)).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training rows, at least 1.
+    batch_size : int
+        Rows a step, at least 1.
+    learning_rate : float
+        AdamW's step size at the start; it falls to 0 along a half cosine.
+    weight_decay : float
+        Decoupled decay of the matrices, at least 0; circuit parameters and biases are left out.
+    dropout : float
+        Share of features set to 0 in a training step, in [0, 1).
+    patience : int
+        Epochs without a better validation score after which training stops, at least 1.
+    seed : int
+        Seeds the order of rows and the dropout.
+    """
+
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    weight_decay: float = 0.1
+    dropout: float = 0.2
+    patience: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if not 0.0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate is {self.learning_rate}: it must be a finite number above 0")
+        if not 0.0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay is {self.weight_decay}: it must be finite and at least 0")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout is {self.dropout}: it must be in [0, 1)")
+
+
+@dataclass
+class TrainingHistory:
+    """What happened, epoch by epoch.
+
+    Attributes
+    ----------
+    loss, validation_loss, validation_accuracy : list of float
+        One entry an epoch; accuracy is against the labels or, where there are none, the teacher's choice.
+    best_epoch : int
+        The epoch, from 0, whose parameters were kept.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+
+
+def train(
+    model: nn.Module,
+    training: Batch,
+    validation: Batch,
+    loss: DistillationLoss,
+    options: TrainingOptions,
+    *,
+    checkpoint: Path | None = None,
+    quiet: bool = False,
+) -> TrainingHistory:
+    """Train `model` in place and leave it with the parameters of the best epoch on validation.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (batch, n_features) to logits (batch, n_classes).
+    training, validation : Batch
+        Rows to learn from and rows to choose the epoch by: lowest validation loss wins.
+    loss : DistillationLoss
+    options : TrainingOptions
+    checkpoint : Path, optional
+        A file written after every epoch. If it is there, training goes on from it, bit for bit as if it
+        had never stopped; one that belongs to other rows or options is not used.
+    quiet : bool
+        Show no progress bar.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is no longer finite.
+    """
+    optimizer = torch.optim.AdamW(_parameter_groups(model, options), lr=options.learning_rate)
+    generator = torch.Generator().manual_seed(options.seed)
+    history = TrainingHistory()
+    best = _copy(model)
+    saved = (
+        None if checkpoint is None else Checkpoint(checkpoint, _identity(training, validation, loss, options))
+    )
+    if saved is not None and saved.exists():
+        best = saved.load(model, optimizer, generator, history)
+
+    with progress("training", options.epochs, unit="epochs", done=len(history.loss), quiet=quiet) as advance:
+        for epoch in range(len(history.loss), options.epochs):
+            if epoch - history.best_epoch > options.patience:
+                break
+            history.loss.append(_run_epoch(model, training, loss, options, optimizer, generator, epoch))
+            value, accuracy = _evaluate(model, validation, loss)
+            history.validation_loss.append(value)
+            history.validation_accuracy.append(accuracy)
+            if value <= min(history.validation_loss):
+                history.best_epoch, best = epoch, _copy(model)
+            if saved is not None:
+                saved.save(model, best, optimizer, generator, history)
+            advance(1)
+    model.load_state_dict(best)
+    return history
+
+
+def _run_epoch(
+    model: nn.Module,
+    rows: Batch,
+    loss: DistillationLoss,
+    options: TrainingOptions,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    epoch: int,
+) -> float:
+    model.train()
+    order = torch.randperm(len(rows), generator=generator)
+    batches = list(order.split(options.batch_size))
+    total = 0.0
+    for step, index in enumerate(batches):
+        progress_made = (epoch + step / len(batches)) / options.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * (1 + math.cos(math.pi * progress_made)) / 2
+        batch = rows.take(index)
+        logits = model(_dropout(batch.x, options.dropout, generator))
+        value = loss(logits, batch.labels, batch.soft_labels)
+        if not torch.isfinite(value):
+            raise TrainingError(
+                f"the loss is no longer finite in epoch {epoch + 1}, step {step + 1}: "
+                f"try a learning rate below {options.learning_rate:g}"
+            )
+        optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += value.item() * len(batch)
+    return total / len(rows)
+
+
+@torch.no_grad()
+def _evaluate(model: nn.Module, rows: Batch, loss: DistillationLoss) -> tuple[float, float]:
+    model.eval()
+    logits = torch.cat([model(x) for x in _chunks(rows.x)])
+    target = rows.labels
+    if rows.soft_labels is not None:
+        target = torch.where(target < 0, rows.soft_labels.argmax(dim=1), target)
+    known = target >= 0
+    hits = (logits.argmax(dim=1) == target)[known].float()
+    return loss(logits, rows.labels, rows.soft_labels).item(), hits.mean().item()
+
+
+def _chunks(x: Tensor, size: int = 1024) -> Iterator[Tensor]:
+    yield from x.split(size)
+
+
+def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    # torch's own dropout draws from the global generator, which a checkpoint could not restore alone.
+    if share == 0.0:
+        return x
+    keep = torch.rand(x.shape, generator=generator) >= share
+    return x * keep / (1 - share)
+
+
+def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, object]]:
+    is_matrix: Callable[[nn.Parameter], bool] = lambda p: p.dim() > 1  # noqa: E731
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if is_matrix(p)], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if not is_matrix(p)], "weight_decay": 0.0},
+    ]
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _identity(training: Batch, validation: Batch, loss: DistillationLoss, options: TrainingOptions) -> str:
+    parts = [training.digest(), validation.digest(), asdict(loss), asdict(options)]
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

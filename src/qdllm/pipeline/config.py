@@ -1,0 +1,131 @@
+"""What a distillation run is told: one validated configuration, read from TOML, saved with the run."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qdllm.errors import ConfigError
+from qdllm.files import write_text
+
+__all__ = ["DataConfig", "EncoderConfig", "RunConfig", "StudentConfig", "TeacherConfig"]
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Texts, labels and the split."""
+
+    path: str = Field(description="CSV, TSV, JSONL or Parquet file, or a folder with one folder per class.")
+    test: str | None = Field(
+        None, description="A file of test rows; without it, a share of `path` is kept back."
+    )
+    text: str = Field("text", description="Name of the column of texts.")
+    label: str = Field("label", description="Name of the column of labels.")
+    group: str | None = Field(None, description="Column whose values never stand in two parts of the split.")
+    charset: str = Field("utf-8", description="Character encoding of CSV, TSV, JSONL and text files.")
+    validation_share: Share = Field(0.15, description="Share of the rows that choices are made on.")
+    test_share: Share = Field(
+        0.2, description="Share of the rows kept back for testing, where `test` is not set."
+    )
+    labels_per_class: int | None = Field(
+        None, ge=2, description="Hide all labels but this many a class from teacher and student."
+    )
+
+
+class TeacherConfig(_Section):
+    """Who teaches."""
+
+    source: str = Field(
+        "smollm2", description="`smollm2`, a Hugging Face path or name, or a Parquet of probabilities."
+    )
+    mode: Literal["auto", "zero-shot", "few-shot", "probe", "classifier"] = Field(
+        "auto", description="How a language model is asked; `auto` takes what is better on validation rows."
+    )
+    labels: str | None = Field(None, description="A Parquet of soft labels made by `qdllm label`.")
+
+
+class EncoderConfig(_Section):
+    """What turns texts into features."""
+
+    source: str = Field(
+        "minilm", description="`minilm`, `tfidf`, a Hugging Face path or name, or several joined by `+`."
+    )
+    features: str | None = Field(None, description="A Parquet of features made by `qdllm embed`.")
+
+
+class StudentConfig(_Section):
+    """The circuit and how it is trained (see `qdllm.Student`)."""
+
+    n_qubits: int = Field(11, ge=1, description="Number of qubits.")
+    n_layers: int = Field(2, ge=1, description="Number of ansatz layers.")
+    ansatz: str = Field("qd_llm", description="Name of the circuit.")
+    encoding: Literal["linear", "tanh", "minmax"] = Field(
+        "linear", description="How the projection's output becomes angles; `minmax` is the paper's."
+    )
+    alpha: float = Field(0.5, ge=0.0, le=1.0, description="Weight of the teacher against the gold label.")
+    temperature: float = Field(2.0, gt=0.0, allow_inf_nan=False, description="Softening in the KL term.")
+    epochs: int = Field(30, ge=1, description="Passes over the training rows, at most.")
+    batch_size: int = Field(64, ge=1, description="Rows a step.")
+    learning_rate: float = Field(0.01, gt=0.0, allow_inf_nan=False, description="AdamW's step at the start.")
+    weight_decay: float = Field(0.1, ge=0.0, allow_inf_nan=False, description="Decay of the two matrices.")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="Share of features set to 0 in a step.")
+    patience: int = Field(10, ge=1, description="Epochs without a better validation loss before stopping.")
+
+
+class RunConfig(_Section):
+    """Everything a run depends on; saved as config.toml in the run folder."""
+
+    seed: int = Field(0, ge=0, description="Seeds the split, the teacher's examples and folds, and training.")
+    data: DataConfig
+    teacher: TeacherConfig = TeacherConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    student: StudentConfig = StudentConfig()
+
+    @classmethod
+    def from_toml(cls, path: str | Path | None, overrides: dict[str, Any]) -> Self:
+        """Read a TOML file, if given, and lay `overrides` (nested, None left out) over it.
+
+        Raises
+        ------
+        ConfigError
+            If the file cannot be read, or a field is unknown or out of range; the message names it.
+        """
+        content: dict[str, Any] = {}
+        if path is not None:
+            try:
+                content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            except OSError as error:
+                raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        where = "the options" if path is None else str(path)
+        try:
+            return cls.model_validate(_overlay(content, overrides))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"{where}: {name}: {first['msg']} (got {first['input']!r})") from error
+
+    def to_toml(self, path: str | Path) -> None:
+        """Write the configuration with every field spelled out, but for those that are not set."""
+        write_text(path, tomli_w.dumps(self.model_dump(mode="json", exclude_none=True)))
+
+
+def _overlay(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict):
+            below = merged.get(key, {})
+            merged[key] = _overlay(below if isinstance(below, dict) else {}, value)
+        elif value is not None:
+            merged[key] = value
+    return merged

@@ -1,0 +1,7 @@
+"""The student: the torch module, the scikit-learn estimators, saving and loading."""
+
+from qdllm.student.estimator import Student
+from qdllm.student.model import StudentModel
+from qdllm.student.saving import Provenance
+
+__all__ = ["Provenance", "Student", "StudentModel"]

@@ -1,0 +1,329 @@
+"""The student as a scikit-learn classifier on features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from qdllm.circuits import make_ansatz
+from qdllm.distill import Batch, DistillationLoss, TrainingOptions, train
+from qdllm.errors import DataError
+from qdllm.student.model import StudentModel
+
+if TYPE_CHECKING:
+    from qdllm.student.saving import Provenance
+
+__all__ = ["Student"]
+
+# Rows simulated at once at prediction: 1,024 states of 11 qubits in double precision are 32 MB.
+_CHUNK = 1024
+
+
+class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier of a few qubits: projection → encoding → circuit → ⟨Z⟩ → linear readout.
+
+    Learns from gold labels, from a teacher's probabilities, or from both (`DistillationLoss`). Features
+    are standardised with statistics of the training rows, which the projection absorbs afterwards.
+
+    Parameters
+    ----------
+    n_qubits, n_layers : int
+        Size of the ansatz; the paper's student has 11 and 2.
+    ansatz : str
+        Name of the circuit (`qdllm.circuits.make_ansatz`).
+    encoding : {"linear", "tanh", "minmax"}
+        How the projection's output becomes angles; "minmax" is the paper's.
+    alpha : float
+        Weight of the teacher against the gold label, in [0, 1].
+    temperature : float
+        Softening of teacher and student in the KL term, above 0.
+    epochs, batch_size, learning_rate, weight_decay, dropout, patience
+        See `qdllm.distill.TrainingOptions`.
+    validation_fraction : float
+        Share of the rows kept for choosing the best epoch, where `fit` is not told which; in (0, 1).
+    seed : int
+        Seeds initial parameters, the order of rows, dropout and the validation rows.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        Sorted; the order of the columns of `predict_proba`.
+    n_features_in_ : int
+    model_ : StudentModel
+        The trained module, in double precision.
+    history_ : TrainingHistory
+        Losses and validation scores; not saved.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from qdllm import Student
+    >>> X, y = load_iris(return_X_y=True)
+    >>> Student(n_qubits=3, epochs=20, seed=1).fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        n_qubits: int = 11,
+        n_layers: int = 2,
+        ansatz: str = "qd_llm",
+        encoding: str = "linear",
+        alpha: float = 0.5,
+        temperature: float = 2.0,
+        epochs: int = 30,
+        batch_size: int = 64,
+        learning_rate: float = 0.01,
+        weight_decay: float = 0.1,
+        dropout: float = 0.2,
+        patience: int = 10,
+        validation_fraction: float = 0.15,
+        seed: int = 0,
+    ) -> None:
+        self.n_qubits = n_qubits
+        self.n_layers = n_layers
+        self.ansatz = ansatz
+        self.encoding = encoding
+        self.alpha = alpha
+        self.temperature = temperature
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        soft_labels: ArrayLike | None = None,
+        labelled: ArrayLike | None = None,
+        validation: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        checkpoint: str | Path | None = None,
+        quiet: bool = True,
+    ) -> Self:
+        """Train on features.
+
+        Parameters
+        ----------
+        X : array, shape (n, n_features)
+            Finite numbers.
+        y : array, shape (n,), optional
+            Gold labels. May be left out where `soft_labels` are given.
+        soft_labels : array, shape (n, n_classes), optional
+            The teacher's probabilities, columns in the order of the sorted classes.
+        labelled : array of bool, shape (n,), optional
+            Rows whose entry of `y` may be used; all of them by default.
+        validation : array of bool, shape (n,), optional
+            Rows for choosing the best epoch, not learned from. By default a share
+            `validation_fraction`, drawn by `seed`.
+        classes : array, shape (n_classes,), optional
+            Sorted class names, where `y` does not show them all; 0 … n_classes − 1 without `y`.
+        checkpoint : path, optional
+            A file for the state after each epoch; an interrupted `fit` goes on from it.
+        quiet : bool
+            Show no progress bar.
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit, features are not finite, only one class is left, or soft labels are no
+            probabilities.
+        ConfigError, CircuitError, TooLargeError
+            If a parameter of the student is out of range or takes more memory than there is.
+        TrainingError
+            If the loss diverges.
+        """
+        options, loss = self._training_options(), DistillationLoss(self.alpha, self.temperature)
+        if y is None and soft_labels is None:
+            raise DataError("Student requires y to be passed, but the target y is None; or pass soft_labels")
+        X = validate_data(self, X, dtype=np.float64)
+        codes = self._encode_labels(len(X), y, labelled, classes, soft_labels)
+        soft = None if soft_labels is None else _check_probabilities(soft_labels, len(X), len(self.classes_))
+        held_out = self._validation_rows(len(X), codes, validation)
+
+        mean, scale = _standardisation(X[~held_out])
+        rows = Batch(
+            torch.as_tensor((X - mean) / scale, dtype=torch.float32),
+            torch.as_tensor(codes),
+            None if soft is None else torch.as_tensor(soft, dtype=torch.float32),
+        )
+        training = rows.take(torch.as_tensor(np.flatnonzero(~held_out)))
+        chosen_by = rows.take(torch.as_tensor(np.flatnonzero(held_out))) if held_out.any() else training
+        circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+        model = StudentModel(X.shape[1], len(self.classes_), circuit, self.encoding, self.seed)
+        self.history_ = train(
+            model,
+            training,
+            chosen_by,
+            loss,
+            options,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            quiet=quiet,
+        )
+        model.fold_scaling(torch.as_tensor(mean), torch.as_tensor(scale))
+        self.model_ = model.double().eval()
+        return self
+
+    @torch.no_grad()
+    def decision_logits(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Logits of every class, shape (n, n_classes), columns in the order of `classes_`."""
+        check_is_fitted(self, "model_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        logits = [self.model_(x) for x in torch.as_tensor(X).split(_CHUNK)]
+        return np.asarray(torch.cat(logits).numpy())
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Class probabilities, shape (n, n_classes), columns in the order of `classes_`."""
+        logits = self.decision_logits(X)
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Most probable class of each row, shape (n,)."""
+        chosen = self.decision_logits(X).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Count the trained numbers: projection, circuit (all and effective), readout, and their sum."""
+        check_is_fitted(self, "model_")
+        counts = {
+            "projection": sum(p.numel() for p in self.model_.projection.parameters()),
+            "circuit": self.model_.theta.numel(),
+            "readout": sum(p.numel() for p in self.model_.readout.parameters()),
+        }
+        return {**counts, "trained": sum(counts.values())}
+
+    def save_pretrained(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
+        """Write config.json, model.safetensors and a model card (README.md) into the folder `path`.
+
+        Parameters
+        ----------
+        path : path
+            A folder; one that is there already is replaced as a whole.
+        provenance : Provenance, optional
+            Data, teacher, encoder and metrics, for the card.
+        """
+        from qdllm.student.saving import save_student
+
+        check_is_fitted(self, "model_")
+        save_student(self, Path(path), provenance=provenance)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """Load a student that `save_pretrained` wrote.
+
+        Raises
+        ------
+        SavedModelError
+            If a file is missing, truncated, altered or of another version.
+        """
+        from qdllm.student.saving import load_student
+
+        return load_student(cls, Path(path))
+
+    def _training_options(self) -> TrainingOptions:
+        return TrainingOptions(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            dropout=self.dropout,
+            patience=self.patience,
+            seed=self.seed,
+        )
+
+    def _encode_labels(
+        self,
+        n_rows: int,
+        y: ArrayLike | None,
+        labelled: ArrayLike | None,
+        classes: ArrayLike | None,
+        soft_labels: ArrayLike | None,
+    ) -> NDArray[np.int64]:
+        """Set `classes_`; return class indices, -1 where no label may be used."""
+        if y is None:
+            width = np.shape(soft_labels)[-1]
+            self.classes_ = np.arange(width) if classes is None else np.asarray(classes)
+            return np.full(n_rows, -1, dtype=np.int64)
+        labels = np.asarray(y)
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            from sklearn.utils.validation import column_or_1d
+
+            labels = column_or_1d(labels, warn=True)
+        if labels.shape != (n_rows,):
+            raise DataError(f"y has shape {labels.shape}, X has {n_rows} rows: y must be one label a row")
+        usable = _mask(labelled, n_rows, "labelled", default=True)
+        if usable.any():
+            check_classification_targets(labels[usable])
+        self.classes_ = np.unique(labels[usable]) if classes is None else np.asarray(classes)
+        if len(self.classes_) < 2:
+            raise DataError(f"y has only one class, {self.classes_.tolist()}: classifying needs at least two")
+        codes = np.full(n_rows, -1, dtype=np.int64)
+        codes[usable] = np.searchsorted(self.classes_, labels[usable])
+        unknown = usable & (self.classes_[np.clip(codes, 0, len(self.classes_) - 1)] != labels)
+        if unknown.any():
+            row = int(np.flatnonzero(unknown)[0])
+            raise DataError(
+                f"y, row {row + 1}: {labels[row]!r} is not one of the classes {self.classes_.tolist()}"
+            )
+        return codes
+
+    def _validation_rows(
+        self, n_rows: int, codes: NDArray[np.int64], validation: ArrayLike | None
+    ) -> NDArray[np.bool_]:
+        if validation is not None:
+            held_out = _mask(validation, n_rows, "validation", default=False)
+            if held_out.all():
+                raise DataError("validation holds every row: leave some to learn from")
+            return held_out
+        held_out = np.zeros(n_rows, dtype=bool)
+        n_held = round(self.validation_fraction * n_rows)
+        counts = np.bincount(codes + 1)
+        smallest = counts[counts > 0].min()
+        if n_held >= len(self.classes_) + 1 and n_rows >= 20:
+            stratify = codes if smallest >= 2 else None
+            _, rows = train_test_split(
+                np.arange(n_rows), test_size=n_held, random_state=self.seed, stratify=stratify
+            )
+            held_out[rows] = True
+        return held_out
+
+
+def _mask(value: ArrayLike | None, n_rows: int, name: str, *, default: bool) -> NDArray[np.bool_]:
+    if value is None:
+        return np.full(n_rows, default)
+    mask = np.asarray(value)
+    if mask.shape != (n_rows,) or mask.dtype != bool:
+        raise DataError(f"{name} must be {n_rows} booleans; it is {mask.dtype} of shape {mask.shape}")
+    return mask
+
+
+def _check_probabilities(soft_labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.float64]:
+    soft = np.asarray(soft_labels, dtype=np.float64)
+    if soft.shape != (n_rows, n_classes):
+        raise DataError(f"soft_labels has shape {soft.shape}; ({n_rows}, {n_classes}) is needed")
+    wrong = ~((soft >= 0).all(axis=1) & (np.abs(soft.sum(axis=1) - 1) <= 1e-3))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise DataError(f"soft_labels, row {row + 1}: {soft[row].tolist()} do not sum to 1")
+    return soft
+
+
+def _standardisation(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scale = X.std(axis=0)
+    return X.mean(axis=0), np.where(scale > 1e-8 * np.abs(X).max(axis=0, initial=0), scale, 1.0)

@@ -1,0 +1,59 @@
+"""The student as a torch module: projection → encoding → circuit → ⟨Z⟩ → linear readout."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from qdllm.circuits import Circuit, make_encoding
+from qdllm.simulate import StatevectorSimulator
+
+__all__ = ["StudentModel"]
+
+
+class StudentModel(nn.Module):
+    """A variational circuit between two linear maps.
+
+    Parameters
+    ----------
+    n_features, n_classes : int
+        Width of the input and of the logits.
+    circuit : Circuit
+        Its inputs are angles in radians; its observables are ⟨Z⟩ of every qubit.
+    encoding : str
+        Name of the map from the projection's output to angles (`qdllm.circuits.make_encoding`).
+    seed : int
+        Seeds the initial parameters.
+    """
+
+    def __init__(self, n_features: int, n_classes: int, circuit: Circuit, encoding: str, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.circuit = circuit
+        self.encoding = make_encoding(encoding)
+        self.simulator = StatevectorSimulator(circuit)
+        self.projection = nn.Linear(n_features, circuit.n_inputs)
+        self.theta = nn.Parameter(torch.empty(circuit.n_parameters))
+        self.readout = nn.Linear(circuit.n_qubits, n_classes)
+        nn.init.normal_(self.projection.weight, std=1 / math.sqrt(n_features), generator=generator)
+        nn.init.zeros_(self.projection.bias)
+        nn.init.uniform_(self.theta, -math.pi, math.pi, generator=generator)
+        nn.init.normal_(self.readout.weight, std=1 / math.sqrt(circuit.n_qubits), generator=generator)
+        nn.init.zeros_(self.readout.bias)
+
+    def angles(self, x: Tensor) -> Tensor:
+        """Features (batch, n_features) to input angles in radians (batch, n_inputs)."""
+        angles: Tensor = self.encoding(self.projection(x))
+        return angles
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, n_features) to logits (batch, n_classes)."""
+        logits: Tensor = self.readout(self.simulator(self.angles(x), self.theta))
+        return logits
+
+    @torch.no_grad()
+    def fold_scaling(self, mean: Tensor, scale: Tensor) -> None:
+        """Let the projection take raw features where it took (x − mean) / scale."""
+        weight = self.projection.weight.double() / scale.double()
+        self.projection.bias.copy_(self.projection.bias.double() - weight @ mean.double())
+        self.projection.weight.copy_(weight)
