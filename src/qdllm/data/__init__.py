@@ -1,20 +1,25 @@
 """Texts and labels in, splits out; vectors kept on disk; the pinned real assets that `qdllm fetch` brings."""
 
+from qdllm.data.assets import ASSETS, Asset, asset_path, fetch
 from qdllm.data.cache import VectorCache, cache_dir, cached_map
 from qdllm.data.dataset import MAX_TEXT_CHARS, DuplicateReport, TextDataset, deduplicate, row_id
 from qdllm.data.readers import read_dataset
 from qdllm.data.split import Part, Split, split_dataset
 
 __all__ = [
+    "ASSETS",
     "MAX_TEXT_CHARS",
+    "Asset",
     "DuplicateReport",
     "Part",
     "Split",
     "TextDataset",
     "VectorCache",
+    "asset_path",
     "cache_dir",
     "cached_map",
     "deduplicate",
+    "fetch",
     "read_dataset",
     "row_id",
     "split_dataset",
