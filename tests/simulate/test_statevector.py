@@ -1,0 +1,193 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qdllm.circuits import GATES, Circuit, Gate, input_symbol, parameter, qd_llm
+from qdllm.errors import CircuitError, TooLargeError
+from qdllm.simulate import StatevectorSimulator
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+def qiskit_expectations(circuit, inputs, parameters, observables=None):
+    qiskit = pytest.importorskip("qiskit")
+    from qiskit.circuit import library
+    from qiskit.quantum_info import SparsePauliOp, Statevector
+
+    renamed = {"CNOT": "CX", "SDG": "Sdg", "TDG": "Tdg", "U3": "U", "SWAP": "Swap"}
+    n = circuit.n_qubits
+    if observables is None:
+        observables = ["".join("Z" if q == i else "I" for q in reversed(range(n))) for i in range(n)]
+    sums = [o if isinstance(o, dict) else {o: 1.0} for o in observables]
+    rows = []
+    for sample in np.asarray(inputs, dtype=np.float64):
+        bound = circuit.bind(sample, np.asarray(parameters, dtype=np.float64))
+        theirs = qiskit.QuantumCircuit(n)
+        for gate in bound.gates:
+            factory = getattr(library, renamed.get(gate.name, gate.name) + "Gate")
+            theirs.append(factory(*[angle.evaluate({}) for angle in gate.angles]), gate.qubits)
+        state = Statevector(theirs)
+        rows.append([state.expectation_value(SparsePauliOp.from_list(list(s.items()))).real for s in sums])
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def random_values(circuit, batch, dtype, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.rand(batch, circuit.n_inputs, dtype=torch.float64, generator=generator) * 10
+    parameters = torch.rand(circuit.n_parameters, dtype=torch.float64, generator=generator) * 6 - 3
+    return inputs.to(dtype), parameters.to(dtype)
+
+
+@st.composite
+def circuits(draw, max_qubits=5, max_gates=25):
+    """Any circuit: all gates, angles shared, scaled and summed, inputs used more than once."""
+    n_qubits = draw(st.integers(1, max_qubits))
+    symbols = [input_symbol("x"), input_symbol("y"), parameter("a"), parameter("b"), parameter("c")]
+    numbers = st.sampled_from([-2.0, -1.0, 0.5, 1.0, 3.0])
+    names = sorted(name for name, (n, _) in GATES.items() if n <= n_qubits)
+    gates = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=max_gates)):
+        arity, n_angles = GATES[name]
+        qubits = draw(st.permutations(range(n_qubits)))[:arity]
+        angles = []
+        for _ in range(n_angles):
+            used = draw(st.lists(st.sampled_from(symbols), unique=True, max_size=2))
+            angles.append(sum((draw(numbers) * s for s in used), start=parameter("a") * 0 + draw(numbers)))
+        gates.append(Gate(name, tuple(qubits), angles))
+    return Circuit(n_qubits, gates)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_papers_circuit_equals_qiskit(dtype):
+    circuit = qd_llm()
+    inputs, parameters = random_values(circuit, 3, dtype)
+    z = StatevectorSimulator(circuit)(inputs, parameters)
+    assert z.dtype == dtype
+    expected = qiskit_expectations(circuit, inputs, parameters)
+    torch.testing.assert_close(z.double(), expected, atol=TOLERANCE[dtype], rtol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(circuit=circuits(), data=st.data())
+def test_any_circuit_equals_qiskit(circuit, data):
+    label = st.text("IXYZ", min_size=circuit.n_qubits, max_size=circuit.n_qubits)
+    coefficients = st.dictionaries(label, st.sampled_from([-1.5, 0.5, 2.0]), min_size=1, max_size=3)
+    observables = data.draw(st.none() | st.lists(label | coefficients, min_size=1, max_size=3))
+    for dtype, tolerance in TOLERANCE.items():
+        inputs, parameters = random_values(circuit, 2, dtype)
+        z = StatevectorSimulator(circuit, observables)(inputs, parameters)
+        expected = qiskit_expectations(circuit, inputs, parameters, observables)
+        torch.testing.assert_close(z.double(), expected, atol=5 * tolerance, rtol=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(circuit=circuits(max_qubits=4, max_gates=12))
+def test_gradients_equal_finite_differences(circuit):
+    inputs, parameters = random_values(circuit, 2, torch.float64)
+    inputs.requires_grad_()
+    parameters.requires_grad_()
+    assert torch.autograd.gradcheck(StatevectorSimulator(circuit), (inputs, parameters), atol=1e-6)
+
+
+def test_values_and_gradients_equal_the_reference_of_the_peers():
+    folder = os.environ.get("QDLLM_PEERS")
+    if not folder:
+        pytest.skip("QDLLM_PEERS is not set")
+    reference = np.load(Path(folder) / "reference.npz")
+    rng = np.random.default_rng(0)
+    inputs = torch.tensor(rng.uniform(0, 10, (256, 11))[:3], requires_grad=True)
+    shapes = {**dict.fromkeys("abc", (2, 10)), "d": (2, 9), **dict.fromkeys("efg", (2, 11))}
+    drawn = {letter: rng.uniform(-3, 3, shape) for letter, shape in shapes.items()}
+    weights = torch.tensor(rng.normal(size=(256, 11))[:3])
+    circuit = qd_llm()
+    where = {f"l{i}_{k}{j}": (k, i, j) for k, shape in shapes.items() for i, j in np.ndindex(shape)}
+    values = [drawn[k][i, j] for k, i, j in (where[name] for name in circuit.parameter_names)]
+    parameters = torch.tensor(values, requires_grad=True)
+    z = StatevectorSimulator(circuit)(inputs, parameters)
+    (z * weights).sum().backward()
+    gradients = dict(zip(circuit.parameter_names, parameters.grad.tolist(), strict=True))
+    np.testing.assert_allclose(z.detach(), reference["Z"], atol=1e-10)
+    np.testing.assert_allclose(inputs.grad, reference["gx"], atol=1e-6)
+    np.testing.assert_allclose([gradients[name] for name in where], reference["g"], atol=1e-6)
+
+
+def test_probabilities_sum_to_one_and_number_qubit_0_lowest():
+    circuit = Circuit(3).x(0).h(2)
+    probabilities = StatevectorSimulator(circuit).probabilities(torch.zeros(1, 0), torch.zeros(0))
+    torch.testing.assert_close(probabilities, torch.tensor([[0, 0.5, 0, 0, 0, 0.5, 0, 0]]))
+
+
+def test_samples_follow_the_probabilities():
+    circuit = Circuit(2).ry(input_symbol("x"), 0).cnot(0, 1)
+    simulator = StatevectorSimulator(circuit)
+    arguments = torch.tensor([[0.0], [1.0]]), torch.zeros(0)
+    draws = simulator.sample(*arguments, shots=4000, seed=3)
+    assert draws.shape == (2, 4000)
+    assert set(draws[0].tolist()) == {0}
+    assert set(draws[1].tolist()) == {0, 3}
+    share = (draws[1] == 3).double().mean().item()
+    assert abs(share - np.sin(0.5) ** 2) < 5 * np.sqrt(0.18 / 4000)
+    assert torch.equal(draws, simulator.sample(*arguments, shots=4000, seed=3))
+    with pytest.raises(CircuitError, match="shots"):
+        simulator.sample(*arguments, shots=0, seed=3)
+
+
+GOOD = torch.zeros(2, 3), torch.zeros(16)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "parameters", "message"),
+    [
+        (GOOD[0][:, :2], GOOD[1], r"inputs must have the shape \(batch, 3\), got \(2, 2\)"),
+        (GOOD[0][0], GOOD[1], "shape"),
+        (GOOD[0], GOOD[1][:5], r"parameters must have the shape \(16,\)"),
+        (GOOD[0][:0], GOOD[1], "no sample"),
+        (GOOD[0].double(), GOOD[1], "one type"),
+        (GOOD[0].half(), GOOD[1].half(), "float32 or float64"),
+        (GOOD[0].numpy(), GOOD[1], "torch tensor"),
+        (GOOD[0] * float("nan"), GOOD[1], "inputs hold a value that is not finite"),
+        (GOOD[0], GOOD[1] + float("inf"), "parameters hold a value that is not finite"),
+        (GOOD[0].to("meta"), GOOD[1], "device"),
+    ],
+)
+def test_bad_arguments_are_refused(inputs, parameters, message):
+    circuit = qd_llm(3, 1)
+    with pytest.raises(CircuitError, match=message):
+        StatevectorSimulator(circuit)(inputs, torch.as_tensor(parameters))
+
+
+@pytest.mark.parametrize(
+    ("observables", "message"),
+    [
+        ([], "at least one"),
+        ("ZZ", "list"),
+        (["ZZ"], "2 characters"),
+        (["ZZA"], "not one of"),
+        ([{"ZZZ": float("nan")}], "not finite"),
+        ([3], "mapping"),
+    ],
+)
+def test_bad_observables_are_refused(observables, message):
+    with pytest.raises(CircuitError, match=message):
+        StatevectorSimulator(Circuit(3), observables)
+
+
+def test_too_many_qubits_are_refused_before_memory_is_taken():
+    with pytest.raises(TooLargeError, match="40 qubits"):
+        StatevectorSimulator(Circuit(40).h(0))
+    simulator = StatevectorSimulator(Circuit(20).rx(input_symbol("x"), 0))
+    with pytest.raises(TooLargeError, match="100000 sample"):
+        simulator(torch.zeros(100_000, 1), torch.zeros(0))
+
+
+def test_non_contiguous_inputs_are_taken():
+    circuit = qd_llm(3, 1)
+    inputs, parameters = random_values(circuit, 4, torch.float64)
+    simulator = StatevectorSimulator(circuit)
+    strided = inputs.T.contiguous().T
+    assert torch.equal(simulator(strided, parameters), simulator(inputs, parameters))
