@@ -3,11 +3,13 @@
 from qdllm.data.assets import ASSETS, Asset, asset_path, fetch
 from qdllm.data.cache import VectorCache, cache_dir, cached_map
 from qdllm.data.dataset import MAX_TEXT_CHARS, DuplicateReport, TextDataset, deduplicate, row_id
+from qdllm.data.demo import DEMO_TASKS, load_demo
 from qdllm.data.readers import read_dataset
 from qdllm.data.split import Part, Split, split_dataset
 
 __all__ = [
     "ASSETS",
+    "DEMO_TASKS",
     "MAX_TEXT_CHARS",
     "Asset",
     "DuplicateReport",
@@ -20,6 +22,7 @@ __all__ = [
     "cached_map",
     "deduplicate",
     "fetch",
+    "load_demo",
     "read_dataset",
     "row_id",
     "split_dataset",

@@ -100,7 +100,7 @@ def split_dataset(
     Notes
     -----
     Greedy, after scikit-learn's ``StratifiedGroupKFold``: groups in random order, large ones first, each to
-    the part that lacks its classes most.
+    the part that is emptiest of its classes, measured against its share.
 
     Examples
     --------
@@ -126,10 +126,10 @@ def split_dataset(
     for name, rows in _share_out(dataset, rest, shares, seed).items():
         part[rows] = name
     labelled = np.array([label is not None for label in labels], dtype=bool)
-    for name in dataset.classes:
-        if not any(labels[i] == name and part[i] == "train" for i in range(len(dataset))):
+    for label in dataset.classes:
+        if not any(labels[i] == label and part[i] == "train" for i in rest):
             raise DataError(
-                f"{dataset.name}: no row of class {name!r} is left to train on; it needs more rows"
+                f"{dataset.name}: no row of class {label!r} is left to train on; it needs more rows"
             )
     if labels_per_class is not None:
         labelled &= (part == "test") | _visible(dataset, part, labels_per_class, seed)
@@ -203,40 +203,54 @@ def _share_out(
     units = sorted(groups.items(), key=lambda unit: unit[0])
     order = np.random.default_rng(seed).permutation(len(units))
     members = sorted((units[i][1] for i in order), key=len, reverse=True)
-    contents = [Counter(labels[i] for i in unit) for unit in members]
+    # The labels that a group holds; unlabelled rows count only where they are alone, else they go along.
+    contents = [
+        Counter(labels[i] for i in unit if labels[i] is not None) or Counter({None: len(unit)})
+        for unit in members
+    ]
 
-    totals = Counter(labels[i] for i in rows)
-    lacking = {name: _targets(totals, name, shares) for name in shares}  # rows of each class still wanted
-    empty = {label: {name for name in shares if lacking[name][label] > 0} for label in totals}
+    totals: Counter[str | None] = Counter()
+    for content in contents:
+        totals.update(content)
+    wanted = {name: _targets(totals, name, shares) for name in shares}
+    empty = {label: {name for name in shares if wanted[name][label] > 0} for label in totals}
     left = Counter(label for content in contents for label in content)  # groups that hold the class
+    held: dict[Part, Counter[str | None]] = {name: Counter() for name in shares}
     assigned: dict[Part, list[int]] = {name: [] for name in shares}
     for number, (unit, content) in enumerate(zip(members, contents, strict=True)):
         candidates = list(shares)
         for label in sorted(content, key=lambda label: left[label]):
-            if empty[label] and left[label] <= len(empty[label]):
+            if 0 < len(empty[label]) >= left[label]:  # the last chance of a part to see the class
                 candidates = [name for name in shares if name in empty[label]]
                 break
         vacant = [name for name in shares if not assigned[name]]
         if len(members) - number <= len(vacant):
             candidates = vacant
-        best = max(
-            candidates,
-            key=lambda name: sum(n * lacking[name][label] / totals[label] for label, n in content.items()),
-        )
+        best = min(candidates, key=lambda name: _fullness(content, held[name], wanted[name]))
         assigned[best] += unit
-        for label, n in content.items():
-            lacking[best][label] -= n
+        held[best] += content
+        left -= Counter(dict.fromkeys(content, 1))
+        for label in content:
             empty[label].discard(best)
-            left[label] -= 1
     return assigned
 
 
 def _targets(totals: Counter[str | None], part: Part, shares: dict[Part, float]) -> dict[str | None, float]:
+    """Return the rows of each class that a part should have."""
     targets = {label: shares[part] * n for label, n in totals.items()}
     if None in totals and len(totals) > 1:  # a test row without a label could not be scored
-        share = 0.0 if part == "test" else shares[part] / (1 - shares.get("test", 0.0))
-        targets[None] = share * totals[None]
+        targets[None] = 0.0 if part == "test" else targets[None] / (1 - shares.get("test", 0.0))
     return targets
+
+
+def _fullness(
+    content: Counter[str | None], held: Counter[str | None], wanted: dict[str | None, float]
+) -> float:
+    """Say how full a part would be half-way through taking a group, over the classes of the group.
+
+    Half-way is the Webster rule of apportionment: of up to three parts, none ends a whole row off its share.
+    """
+    return sum(n * (held[label] + n / 2) / max(wanted[label], 1e-9) for label, n in content.items())
 
 
 def _visible(dataset: TextDataset, part: NDArray[np.str_], per_class: int, seed: int) -> NDArray[np.bool_]:
