@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import torch
+
 from qdllm.errors import ConfigError
 from qdllm.files import read_json
 from qdllm.models.contenthash import content_hash
@@ -15,7 +17,7 @@ _CONTENT = ("*.safetensors", "tokenizer*", "vocab*", "merges.txt", "special_toke
 _HISTORY = {"_name_or_path", "transformers_version"}  # fields of a config that do not change what it computes
 
 
-def fingerprint(name: str | Path) -> str:
+def fingerprint(name: str | Path, *, dtype: torch.dtype | None = None) -> str:
     """Hash a model's weights, tokenizer and configuration, and the dtype it would be computed in.
 
     File hashes are remembered by path, size and time of change, so only the first call reads the weights.
@@ -24,6 +26,8 @@ def fingerprint(name: str | Path) -> str:
     ----------
     name : str or Path
         Whatever `local_folder` takes.
+    dtype : torch.dtype, optional
+        `preferred_dtype` unless given; to check a name that was made on a machine with another one.
 
     Returns
     -------
@@ -43,6 +47,6 @@ def fingerprint(name: str | Path) -> str:
     content = {
         "files": {path.name: content_hash(path) for path in sorted(files)},
         "config": {key: value for key, value in config.items() if key not in _HISTORY},
-        "dtype": str(preferred_dtype()),
+        "dtype": str(dtype or preferred_dtype()),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

@@ -13,7 +13,7 @@ from qdllm.models.loading import quiet
 
 __all__ = ["POOLINGS", "encode_batches", "hidden_states", "layer_count", "token_limit"]
 
-POOLINGS = ("mean", "last", "mean+last")
+POOLINGS = ("mean", "last", "mean+last", "cls")
 
 
 def layer_count(model: Any) -> int:
@@ -48,8 +48,8 @@ def hidden_states(
     layers : sequence of int
         Which blocks' outputs, 1 to `layer_count`. The last one is taken after the model's final norm, as
         transformers' ``output_hidden_states`` does.
-    pooling : {"mean", "last", "mean+last"}
-        Over the tokens of a text; "mean+last" joins the two.
+    pooling : {"mean", "last", "mean+last", "cls"}
+        Over the tokens of a text; "mean+last" joins the two, "cls" is the first token.
     max_tokens : int
         Special tokens included.
     tokens_per_batch : int
@@ -129,6 +129,8 @@ def _pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tenso
         parts.append((states.float() * weights).sum(dim=1) / lengths[:, None])
     if "last" in pooling:
         parts.append(states[torch.arange(len(states), device=states.device), lengths - 1].float())
+    if pooling == "cls":
+        parts.append(states[:, 0].float())
     return torch.cat(parts, dim=1)
 
 
