@@ -134,6 +134,8 @@ class _TextOfHtml(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == self._hidden:
             self._hidden = ""
+        elif tag not in self._INLINE:
+            self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
