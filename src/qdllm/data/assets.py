@@ -403,11 +403,9 @@ def _file_errors(asset: Asset) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or asset.path.parent
+        where, advice = asset.path.parent, "set QDLLM_CACHE to another folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"{where}: no room left for {asset.name!r}; make room or set QDLLM_CACHE to another folder"
-            ) from error
+            raise DiskFullError(f"{where}: no room left for {asset.name!r}; make room or {advice}") from error
         raise FetchError(
-            f"{where}: cannot be written ({error.strerror}); set QDLLM_CACHE to another folder"
+            f"{error.filename or where}: cannot be written ({error.strerror}); {advice}"
         ) from error
