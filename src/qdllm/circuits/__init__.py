@@ -1,8 +1,10 @@
 """What a circuit is: gates with named angles, ansätze, encodings, drawings and OpenQASM."""
 
+from qdllm.circuits.analysis import CircuitReport, analyse, prune
 from qdllm.circuits.angles import Angle, Symbol, input_symbol, parameter
 from qdllm.circuits.ansatz import ANSATZE, make_ansatz, qd_llm
 from qdllm.circuits.circuit import GATES, Circuit, Gate
+from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, compile_circuit
 from qdllm.circuits.drawing import draw_mpl, draw_text
 from qdllm.circuits.encodings import (
     ENCODINGS,
@@ -13,6 +15,7 @@ from qdllm.circuits.encodings import (
     make_encoding,
 )
 from qdllm.circuits.native import to_native
+from qdllm.circuits.observables import Observable, PauliString, each_z, parse_observables
 from qdllm.circuits.qasm import to_qasm2, to_qasm3
 
 __all__ = [
@@ -21,18 +24,29 @@ __all__ = [
     "GATES",
     "Angle",
     "Circuit",
+    "CircuitReport",
+    "CompiledCircuit",
+    "Diagonal",
     "Encoding",
     "Gate",
     "LinearEncoding",
+    "Local",
     "MinMaxEncoding",
+    "Observable",
+    "PauliString",
     "Symbol",
     "TanhEncoding",
+    "analyse",
+    "compile_circuit",
     "draw_mpl",
     "draw_text",
+    "each_z",
     "input_symbol",
     "make_ansatz",
     "make_encoding",
     "parameter",
+    "parse_observables",
+    "prune",
     "qd_llm",
     "to_native",
     "to_qasm2",
