@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("transformers")
 
 from qdllm import models
+from qdllm.data import asset_path
 from qdllm.errors import ConfigError, NetworkError, RequestError
 
 
@@ -37,9 +38,12 @@ def test_an_encoder_loads_without_its_pooler_but_a_classifier_not_without_its_he
         models.load_classifier(tiny_bert)
 
 
-def test_classifiers_are_told_from_language_models(tiny_classifier: Path, tiny_llama: Path) -> None:
-    assert models.is_classifier(tiny_classifier)
-    assert not models.is_classifier(tiny_llama)
+def test_what_a_model_was_trained_for_is_told_from_its_config(
+    tiny_classifier: Path, tiny_llama: Path, tiny_bert: Path
+) -> None:
+    assert models.model_kind(tiny_classifier) == "classifier"
+    assert models.model_kind(tiny_llama) == "causal-lm"
+    assert models.model_kind(tiny_bert) == "encoder"
 
 
 def test_a_file_is_not_a_model(tmp_path: Path) -> None:
@@ -114,8 +118,6 @@ def test_a_fingerprint_needs_weights_that_can_be_read_safely(tiny_llama: Path, t
 
 
 def test_smollm2_is_converted_once() -> None:
-    from qdllm.data import asset_path
-
     try:
         asset_path("smollm2")
     except RequestError as error:

@@ -3,11 +3,11 @@
 from qdllm.models.fingerprint import fingerprint
 from qdllm.models.hidden import POOLINGS, encode_batches, hidden_states, layer_count, token_limit
 from qdllm.models.loading import (
-    is_classifier,
     load_causal_lm,
     load_classifier,
     load_encoder,
     local_folder,
+    model_kind,
     preferred_device,
     preferred_dtype,
     quiet,
@@ -19,12 +19,12 @@ __all__ = [
     "encode_batches",
     "fingerprint",
     "hidden_states",
-    "is_classifier",
     "layer_count",
     "load_causal_lm",
     "load_classifier",
     "load_encoder",
     "local_folder",
+    "model_kind",
     "preferred_device",
     "preferred_dtype",
     "quiet",

@@ -35,7 +35,7 @@ def hidden_states(
     pooling: str = "mean+last",
     *,
     max_tokens: int = 256,
-    tokens_per_batch: int = 4096,
+    tokens_per_batch: int = 1024,
 ) -> NDArray[np.float32]:
     """Compute pooled hidden states; blocks behind the deepest layer asked for are never computed.
 
@@ -86,7 +86,7 @@ def hidden_states(
 
 
 def encode_batches(
-    model: Any, tokenizer: Any, texts: Sequence[str], *, max_tokens: int = 256, tokens_per_batch: int = 4096
+    model: Any, tokenizer: Any, texts: Sequence[str], *, max_tokens: int = 256, tokens_per_batch: int = 1024
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
     """Tokenise texts and yield them in batches of like length, longest first, on the model's device.
 

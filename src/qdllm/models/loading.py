@@ -10,22 +10,22 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from qdllm.data import cache_dir
+from qdllm.data import ASSETS, asset_path, cache_dir
 from qdllm.errors import ConfigError, NetworkError, WorkError
 from qdllm.extras import require
 from qdllm.files import atomic_folder, read_json
 from qdllm.models.contenthash import content_hash
 
 __all__ = [
-    "is_classifier",
     "load_causal_lm",
     "load_classifier",
     "load_encoder",
     "local_folder",
+    "model_kind",
     "preferred_device",
     "preferred_dtype",
     "quiet",
@@ -44,8 +44,6 @@ def resolve(name: str | Path) -> str:
     RequestError
         If the asset has not been fetched yet; the message says how.
     """
-    from qdllm.data import ASSETS, asset_path
-
     return str(asset_path(str(name))) if str(name) in ASSETS else str(name)
 
 
@@ -112,10 +110,13 @@ def load_classifier(name: str | Path) -> tuple[Any, Any]:
     return _load("AutoModelForSequenceClassification", name)
 
 
-def is_classifier(name: str | Path) -> bool:
-    """Whether the model's config names a ``...ForSequenceClassification`` architecture."""
-    config = read_json(local_folder(name) / "config.json")
-    return any(str(a).endswith("ForSequenceClassification") for a in config.get("architectures") or [])
+def model_kind(name: str | Path) -> Literal["causal-lm", "classifier", "encoder"]:
+    """Tell from a model's config what it was trained to do; all but the first two are encoders."""
+    names = read_json(local_folder(name) / "config.json").get("architectures") or []
+    if any(str(architecture).endswith("ForSequenceClassification") for architecture in names):
+        return "classifier"
+    causal = any(str(architecture).endswith(("ForCausalLM", "LMHeadModel")) for architecture in names)
+    return "causal-lm" if causal else "encoder"
 
 
 def preferred_device() -> torch.device:

@@ -1,0 +1,23 @@
+"""A text's class probabilities, by a large language model or whoever else knows better than a student."""
+
+from qdllm.teachers.auto import AutoTeacher
+from qdllm.teachers.base import Teacher, Validation, label_dataset
+from qdllm.teachers.classifier import ClassifierTeacher
+from qdllm.teachers.file import FileTeacher
+from qdllm.teachers.make import make_teacher
+from qdllm.teachers.probe import ProbeTeacher
+from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.softlabels import SoftLabels
+
+__all__ = [
+    "AutoTeacher",
+    "ClassifierTeacher",
+    "FileTeacher",
+    "ProbeTeacher",
+    "PromptTeacher",
+    "SoftLabels",
+    "Teacher",
+    "Validation",
+    "label_dataset",
+    "make_teacher",
+]

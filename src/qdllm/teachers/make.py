@@ -1,0 +1,84 @@
+"""One way from a name to a teacher."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from qdllm.errors import ConfigError
+from qdllm.models import model_kind
+from qdllm.teachers.auto import AutoTeacher
+from qdllm.teachers.base import Teacher
+from qdllm.teachers.classifier import ClassifierTeacher
+from qdllm.teachers.file import FileTeacher
+from qdllm.teachers.probe import ProbeTeacher
+from qdllm.teachers.prompt import PromptTeacher
+
+__all__ = ["Mode", "make_teacher"]
+
+Mode = Literal["auto", "probe", "few-shot", "zero-shot", "classifier", "file"]
+
+
+def make_teacher(
+    spec: str | Path,
+    *,
+    mode: str = "auto",
+    seed: int = 0,
+    label_words: Mapping[str, str] | None = None,
+    shots: int = 4,
+    max_tokens: int = 256,
+    cache_dir: str | Path | None = None,
+    quiet: bool = False,
+) -> Teacher:
+    """Make a teacher that has not been fitted yet.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A pinned asset ("smollm2"), the path or hub name of a Hugging Face model, or a Parquet file of
+        probabilities.
+    mode : {"auto", "probe", "few-shot", "zero-shot", "classifier", "file"}
+        "auto" reads a Parquet file, takes a sequence classifier as it is, probes an encoder, and of a causal
+        language model takes the better of few-shot and probe on validation rows.
+    seed : int
+        Of every random choice.
+    label_words : mapping of str to str, optional
+        The words that stand for a class: in a prompt, or as a classifier's own label.
+    shots : int
+        Examples of each class in a few-shot prompt, at least 1.
+    max_tokens : int
+        A text is cut after so many tokens.
+    cache_dir : path, optional
+        Folder of expensive results, by default in the user's cache.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such mode or model.
+    """
+    if mode not in get_args(Mode):
+        raise ConfigError(f"mode {mode!r}: not one of {', '.join(get_args(Mode))}")
+    common: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
+    if mode == "auto":
+        mode = _automatic(spec)
+    if mode == "file":
+        return FileTeacher(spec, **common)
+    common["max_tokens"] = max_tokens
+    if mode == "probe":
+        return ProbeTeacher(spec, **common)
+    common["label_words"] = label_words
+    if mode == "classifier":
+        return ClassifierTeacher(spec, **common)
+    if mode == "zero-shot":
+        return PromptTeacher(spec, shots=0, **common)
+    if shots < 1:
+        raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
+    return PromptTeacher(spec, shots=shots, **common) if mode == "few-shot" else AutoTeacher(spec, **common)
+
+
+def _automatic(spec: str | Path) -> str:
+    """Tell from the file or the model's config how to ask it; "auto" where that is to be tried."""
+    if str(spec).endswith(".parquet"):
+        return "file"
+    return {"classifier": "classifier", "encoder": "probe", "causal-lm": "auto"}[model_kind(spec)]

@@ -1,0 +1,258 @@
+"""A frozen causal language model that is asked: zero-shot or few-shot label scoring.
+
+The prompt is the instruction, then for each example a line ``Text: …`` and a line ``Label: …``, then the text
+itself up to ``Label:``. A class's score is the log-probability of its whole label string as the continuation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdllm.data import TextDataset, VectorCache, cached_map
+from qdllm.errors import ConfigError, DataError
+from qdllm.models import fingerprint, load_causal_lm, token_limit
+from qdllm.teachers.base import Teacher
+from qdllm.teachers.scoring import AnswerScorer, prefix_free
+from qdllm.teachers.task import Task, find_classes
+
+__all__ = ["PromptTeacher"]
+
+_BATCH = 64  # texts written to the cache at once
+_CALIBRATION_TEXTS = 256
+_HEAD, _ASK, _END = "Text: ", "\nLabel:", "\n\n"
+
+Example = tuple[str, str]  # text, label words
+
+
+class PromptTeacher(Teacher):
+    """Scores label strings after a prompt.
+
+    Parameters
+    ----------
+    model : str or Path
+        A pinned asset, path or hub name of a causal language model.
+    shots : int
+        Labelled training rows of each class shown in the prompt; 0 is zero-shot.
+    instruction : str, optional
+        The prompt's first line, by default "Classify each text as one of: …".
+    label_words : mapping of str to str, optional
+        The words that stand for a class; by default its name with spaces for underscores. Where the data have
+        no label at all its keys are the classes.
+    batch_calibration : bool
+        Subtract from each class its mean log-probability over unlabelled training texts (Zhou et al. 2023,
+        "Batch Calibration"), which takes away the prompt's preference for a class.
+    max_tokens : int
+        A text is cut after so many tokens; an example in the prompt after half as many.
+    seed, cache, quiet
+        See `Teacher`.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        shots: int = 4,
+        instruction: str | None = None,
+        label_words: Mapping[str, str] | None = None,
+        batch_calibration: bool = True,
+        max_tokens: int = 256,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        quiet: bool = False,
+    ) -> None:
+        super().__init__(str(model), seed=seed, cache=cache, quiet=quiet)
+        if shots < 0:
+            raise ConfigError(f"shots {shots}: at least 0")
+        if max_tokens < 8:
+            raise ConfigError(f"max_tokens {max_tokens}: at least 8")
+        self.mode = "few-shot" if shots else "zero-shot"
+        self.shots = shots
+        self.instruction = instruction
+        self.label_words = dict(label_words) if label_words is not None else None
+        self.batch_calibration = batch_calibration
+        self.max_tokens = max_tokens
+        self._examples: list[Example] = []
+        self._offset = np.zeros(1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See `Teacher.settings`."""
+        return {
+            "teacher": "prompt",
+            "model": self._model_fingerprint,
+            "shots": self.shots,
+            "instruction": self.instruction,
+            "label_words": self.label_words,
+            "batch_calibration": self.batch_calibration,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """See `Teacher.describe`."""
+        return {
+            "examples": len(self._examples),
+            "label_words": dict(zip(self.classes, self._words, strict=True)),
+            "batch_calibration": self.batch_calibration,
+        }
+
+    def _find_classes(self, dataset: TextDataset) -> tuple[str, ...]:
+        unlabelled = not dataset.classes and self.label_words is not None
+        classes = find_classes(dataset, list(self.label_words or ()) if unlabelled else None, "a prompt")
+        strangers = sorted(set(self.label_words or ()) - set(classes))
+        if strangers:
+            raise DataError(
+                f"label words for {strangers[0]!r}, which is no class of {dataset.name}: {', '.join(classes)}"
+            )
+        return classes
+
+    def _fit(self, task: Task) -> None:
+        self._answers  # noqa: B018 - labels that cannot be told apart are refused before any work
+        rows = self._choose_examples(task)
+        self._examples = [(task.texts[row], self._words[task.codes[row]]) for row in rows]
+        self._offset = np.zeros(len(self.classes))
+        if self.batch_calibration:
+            rng = np.random.default_rng([self.seed, 13])
+            others = np.setdiff1d(task.unlabelled, rows)
+            sample = rng.permutation(others)[:_CALIBRATION_TEXTS]
+            if len(sample):
+                self._offset = self._raw(task.take(sample)).mean(axis=0)
+        for row, scores in zip(
+            rows, self._leave_one_out(task.take(np.array(rows, dtype=np.int64))), strict=True
+        ):
+            self._held_out[task.row_ids[row]] = scores - self._offset
+
+    def _logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        return self._raw(texts) - self._offset
+
+    def _choose_examples(self, task: Task) -> list[int]:
+        """Choose `shots` training rows of each class by seed, mixed."""
+        rng = np.random.default_rng([self.seed, 12])
+        rounds: list[list[int]] = [[] for _ in range(self.shots)]
+        for code, name in enumerate(self.classes):
+            of_class = rng.permutation(task.train[task.codes[task.train] == code])[: self.shots].tolist()
+            if self.shots and not of_class:
+                raise DataError(
+                    f"class {name!r}: no visible label in the training part to show in the prompt"
+                )
+            for place, row in zip(rounds, of_class, strict=False):
+                place.append(row)
+        return [int(row) for place in rounds for row in rng.permutation(place)]
+
+    def _raw(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return log-probabilities of the label strings, shape (n, C), computing what is not cached."""
+        scorer: list[AnswerScorer] = []  # made when the first text is missing from the cache
+
+        def compute(batch: list[str]) -> NDArray[np.float32]:
+            if not scorer:
+                scorer.append(self._scorer(self._examples))
+            return scorer[0](batch)
+
+        description = f"{self.mode} labels by {Path(self.name).name}"
+        return self._cached(texts, compute, description, leave_one_out=False)
+
+    def _leave_one_out(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the same of the prompt's own examples, each scored by a prompt without it."""
+
+        def compute(batch: list[str]) -> NDArray[np.float32]:
+            others = [[example for example in self._examples if example[0] != text] for text in batch]
+            scores = [self._scorer(kept)([text]) for text, kept in zip(batch, others, strict=True)]
+            return np.concatenate(scores)
+
+        return self._cached(texts, compute, "the prompt's own examples", leave_one_out=True)
+
+    def _cached(
+        self,
+        texts: Sequence[str],
+        compute: Callable[[list[str]], NDArray[np.float32]],
+        description: str,
+        *,
+        leave_one_out: bool,
+    ) -> NDArray[np.float64]:
+        settings = {
+            "kind": "label log-probabilities",
+            "model": self._model_fingerprint,
+            "instruction": self._instruction_text,
+            "examples": [list(example) for example in self._examples],
+            "leave_one_out": leave_one_out,
+            "words": self._words,
+            "max_tokens": self.max_tokens,
+        }
+        scores = cached_map(
+            VectorCache(self.cache, settings),
+            texts,
+            compute,
+            batch_size=_BATCH,
+            description=description,
+            quiet=self.quiet,
+        )
+        return scores.astype(np.float64)
+
+    def _scorer(self, examples: list[Example]) -> AnswerScorer:
+        """Write the prompt as tokens; examples that the model's context has no room for are left out."""
+        model, tokenizer = self._model
+        room = token_limit(model, tokenizer, 1_000_000) - max(map(len, self._answers))
+        suffix = self._tokens(_ASK)
+        start = tokenizer("")["input_ids"]  # a beginning-of-text token, where the model is used to one
+        instruction = start + self._tokens(self._instruction_text + _END)
+        shown = [
+            self._tokens(_HEAD)
+            + self._tokens(text)[: self.max_tokens // 2]
+            + suffix
+            + self._tokens(" " + words)
+            + self._tokens(_END)
+            for text, words in examples
+        ]
+        head = self._tokens(_HEAD)
+        while shown and len(instruction) + sum(map(len, shown)) + len(head + suffix) + self.max_tokens > room:
+            shown.pop()
+        prefix = [*instruction, *chain.from_iterable(shown), *head]
+        most = min(self.max_tokens, room - len(prefix) - len(suffix))
+        if most < 8:
+            raise ConfigError(f"{self.name}: the prompt leaves no room for a text in the model's context")
+        return AnswerScorer(model, tokenizer, prefix, suffix, self._answers, most)
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self._model[1](text, add_special_tokens=False)["input_ids"])
+
+    @property
+    def _words(self) -> list[str]:
+        given = self.label_words or {}
+        return [given.get(name, name.replace("_", " ")) for name in self.classes]
+
+    @property
+    def _instruction_text(self) -> str:
+        if self.instruction is not None:
+            return self.instruction
+        return f"Classify each text as one of: {', '.join(self._words)}."
+
+    @property
+    def _answers(self) -> list[list[int]]:
+        """The tokens of each label string; ended by an empty line where one is the beginning of another."""
+        answers = [self._tokens(" " + words) for words in self._words]
+        for i, answer in enumerate(answers):
+            if not answer or answer in answers[:i]:
+                twin = self.classes[answers.index(answer)]
+                raise DataError(
+                    f"class {self.classes[i]!r}: its label string {self._words[i]!r} gives the same tokens "
+                    f"as that of {twin!r}; give the two classes different label words"
+                )
+        return answers if prefix_free(answers) else [answer + self._tokens(_END) for answer in answers]
+
+    @cached_property
+    def _model(self) -> tuple[Any, Any]:
+        return load_causal_lm(self.name)
+
+    @cached_property
+    def _model_fingerprint(self) -> str:
+        return fingerprint(self.name)
