@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,10 @@ from qdllm.distill.losses import DistillationLoss
 from qdllm.errors import ConfigError, TrainingError
 from qdllm.progress import progress
 
+
 __all__ = ["Batch", "TrainingHistory", "TrainingOptions", "train"]
+
+_CHUNK = 1024  # rows evaluated at once
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def _run_epoch(
 ) -> float:
     model.train()
     order = torch.randperm(len(rows), generator=generator)
-    batches = list(order.split(options.batch_size))
+    batches = torch.split(order, options.batch_size)
     total = 0.0
     for step, index in enumerate(batches):
         progress_made = (epoch + step / len(batches)) / options.epochs
@@ -204,17 +207,13 @@ def _run_epoch(
 @torch.no_grad()
 def _evaluate(model: nn.Module, rows: Batch, loss: DistillationLoss) -> tuple[float, float]:
     model.eval()
-    logits = torch.cat([model(x) for x in _chunks(rows.x)])
+    logits = torch.cat([model(x) for x in torch.split(rows.x, _CHUNK)])
     target = rows.labels
     if rows.soft_labels is not None:
         target = torch.where(target < 0, rows.soft_labels.argmax(dim=1), target)
     known = target >= 0
     hits = (logits.argmax(dim=1) == target)[known].float()
     return loss(logits, rows.labels, rows.soft_labels).item(), hits.mean().item()
-
-
-def _chunks(x: Tensor, size: int = 1024) -> Iterator[Tensor]:
-    yield from x.split(size)
 
 
 def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:

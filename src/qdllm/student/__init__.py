@@ -3,5 +3,6 @@
 from qdllm.student.estimator import Student
 from qdllm.student.model import StudentModel
 from qdllm.student.saving import Provenance
+from qdllm.student.text import TextStudent
 
-__all__ = ["Provenance", "Student", "StudentModel"]
+__all__ = ["Provenance", "Student", "StudentModel", "TextStudent"]

@@ -13,9 +13,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qdllm.circuits import make_ansatz
+from qdllm.circuits import make_ansatz, make_encoding
 from qdllm.distill import Batch, DistillationLoss, TrainingOptions, train
-from qdllm.errors import DataError
+from qdllm.errors import ConfigError, DataError
+from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import StudentModel
 
 if TYPE_CHECKING:
@@ -148,30 +149,31 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         TrainingError
             If the loss diverges.
         """
-        options, loss = self._training_options(), DistillationLoss(self.alpha, self.temperature)
+        self.check_parameters()
         if y is None and soft_labels is None:
             raise DataError("Student requires y to be passed, but the target y is None; or pass soft_labels")
-        X = validate_data(self, X, dtype=np.float64)
-        codes = self._encode_labels(len(X), y, labelled, classes, soft_labels)
-        soft = None if soft_labels is None else _check_probabilities(soft_labels, len(X), len(self.classes_))
-        held_out = self._validation_rows(len(X), codes, validation)
+        features: NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
+        n_rows, n_features = features.shape
+        codes = self._encode_labels(n_rows, y, labelled, classes, soft_labels)
+        soft = None if soft_labels is None else _check_probabilities(soft_labels, n_rows, len(self.classes_))
+        held_out = self._validation_rows(n_rows, codes, validation)
 
-        mean, scale = _standardisation(X[~held_out])
+        mean, scale = _standardisation(features[~held_out])
         rows = Batch(
-            torch.as_tensor((X - mean) / scale, dtype=torch.float32),
+            torch.as_tensor((features - mean) / scale, dtype=torch.float32),
             torch.as_tensor(codes),
             None if soft is None else torch.as_tensor(soft, dtype=torch.float32),
         )
         training = rows.take(torch.as_tensor(np.flatnonzero(~held_out)))
         chosen_by = rows.take(torch.as_tensor(np.flatnonzero(held_out))) if held_out.any() else training
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        model = StudentModel(X.shape[1], len(self.classes_), circuit, self.encoding, self.seed)
+        model = StudentModel(n_features, len(self.classes_), circuit, self.encoding, self.seed)
         self.history_ = train(
             model,
             training,
             chosen_by,
-            loss,
-            options,
+            DistillationLoss(self.alpha, self.temperature),
+            self._training_options(),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             quiet=quiet,
         )
@@ -179,12 +181,28 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = model.double().eval()
         return self
 
+    def check_parameters(self) -> None:
+        """Refuse parameters that cannot work, before anything costly is done.
+
+        Raises
+        ------
+        ConfigError, CircuitError, TooLargeError
+            If one is out of range, unknown, or takes more memory than this machine has.
+        """
+        self._training_options()
+        DistillationLoss(self.alpha, self.temperature)
+        make_encoding(self.encoding)
+        StatevectorSimulator(make_ansatz(self.ansatz, self.n_qubits, self.n_layers))
+        if not 0.0 < self.validation_fraction < 1.0:
+            raise ConfigError(f"validation_fraction is {self.validation_fraction}: it must be in (0, 1)")
+
     @torch.no_grad()
     def decision_logits(self, X: ArrayLike) -> NDArray[np.float64]:
         """Logits of every class, shape (n, n_classes), columns in the order of `classes_`."""
         check_is_fitted(self, "model_")
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        logits = [self.model_(x) for x in torch.as_tensor(X).split(_CHUNK)]
+        features = torch.as_tensor(validate_data(self, X, dtype=np.float64, reset=False))
+        chunks = torch.split(features, _CHUNK)
+        logits = [self.model_(x) for x in chunks]
         return np.asarray(torch.cat(logits).numpy())
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -257,7 +275,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> NDArray[np.int64]:
         """Set `classes_`; return class indices, -1 where no label may be used."""
         if y is None:
-            width = np.shape(soft_labels)[-1]
+            width = np.asarray(soft_labels).shape[-1]
             self.classes_ = np.arange(width) if classes is None else np.asarray(classes)
             return np.full(n_rows, -1, dtype=np.int64)
         labels = np.asarray(y)

@@ -42,7 +42,7 @@ class Provenance(BaseModel):
     data: str = Field("not recorded", description="The data set and how many rows of it were used for what.")
     teacher: str = Field("none", description="The teacher and its mode.")
     encoder: str = Field("none: the student takes features", description="What turned texts into features.")
-    encoder_parameters: int = Field(0, description="Numbers the encoder needs at inference.")
+    encoder_parameters: int | None = Field(None, description="Numbers the encoder needs, where known.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Scores on unseen rows.")
 
 
@@ -56,8 +56,8 @@ class StudentConfig(BaseModel):
     qdllm_version: str
     classes: list[StrictStr] | list[StrictBool] | list[StrictInt] | list[float]
     n_features: int = Field(ge=1)
-    parameters: dict[str, int | float | str]
-    parameter_counts: dict[str, int]
+    parameters: dict[str, Any]
+    parameter_counts: dict[str, int | None]
     encoder: dict[str, Any] | None = None
     provenance: Provenance
     files: dict[str, str]
@@ -75,7 +75,7 @@ def write_student(
     """Write a student beside the files that lie in `folder`; config.json holds the hash of each."""
     weights = {name: t.float().contiguous() for name, t in student.model_.state_dict().items()}
     save_file(weights, folder / _WEIGHTS, metadata={"type": "student"})
-    counts = student.parameter_counts()
+    counts, extra = student.parameter_counts(), provenance.encoder_parameters
     config = StudentConfig.model_validate(
         {
             "schema": {"name": "qdllm.student", "version": 1},
@@ -84,7 +84,7 @@ def write_student(
             "classes": student.classes_.tolist(),
             "n_features": student.n_features_in_,
             "parameters": student.get_params(),
-            "parameter_counts": {**counts, "inference": counts["trained"] + provenance.encoder_parameters},
+            "parameter_counts": {**counts, "inference": None if extra is None else counts["trained"] + extra},
             "encoder": encoder,
             "provenance": provenance,
             "files": {
@@ -171,6 +171,10 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
+def _number(count: int | None) -> str:
+    return "not known: the features came from a file" if count is None else f"{count:,}"
+
+
 def _model_card(config: StudentConfig) -> str:
     counts, source, options = config.parameter_counts, config.provenance, config.parameters
     metrics = "\n".join(f"| {name} | {value:.4g} |" for name, value in source.metrics.items())
@@ -200,7 +204,7 @@ Made by qdllm {config.qdllm_version}.
 | … of which projection | {counts["projection"]:,} |
 | … circuit | {counts["circuit"]:,} |
 | … readout | {counts["readout"]:,} |
-| everything that inference needs, encoder included | {counts["inference"]:,} |
+| everything that inference needs, encoder included | {_number(counts["inference"])} |
 
 ## Scores on rows never seen in training
 

@@ -1,0 +1,24 @@
+"""The commands that span the folders: label, embed, distill, predict, evaluate, export, demo."""
+
+from qdllm.pipeline.config import RunConfig
+from qdllm.pipeline.demo import demo, demo_config
+from qdllm.pipeline.distill import distill
+from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
+from qdllm.pipeline.run_folder import RunFolder, student_folder
+from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
+
+__all__ = [
+    "RunConfig",
+    "RunFolder",
+    "demo",
+    "demo_config",
+    "distill",
+    "embed_texts",
+    "evaluate",
+    "export_qasm",
+    "label_texts",
+    "load_texts",
+    "predict",
+    "student_folder",
+    "write_predictions",
+]

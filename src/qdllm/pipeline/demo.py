@@ -1,0 +1,45 @@
+"""`qdllm demo`: the whole way on real data, from a language model to a student of 11 qubits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qdllm.data import fetch, load_demo
+from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig, StudentConfig, TeacherConfig
+from qdllm.pipeline.distill import distill
+
+__all__ = ["demo", "demo_config"]
+
+
+def demo_config(task: str, seed: int = 0) -> RunConfig:
+    """Return the configuration of a demonstration task: SmolLM2 teaches, MiniLM encodes."""
+    return RunConfig(
+        seed=seed,
+        data=DataConfig(path=f"demo:{task}"),
+        teacher=TeacherConfig(source="smollm2", mode="auto"),
+        encoder=EncoderConfig(source="minilm"),
+        student=StudentConfig(encoding="auto"),
+    )
+
+
+def demo(task: str, out: str | Path, *, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
+    """Fetch what is needed, then distil.
+
+    Parameters
+    ----------
+    task : {"reviews", "news", "spam"}
+    out : path
+        The run folder.
+    seed : int
+    quiet : bool
+        Show no progress bars.
+
+    Returns
+    -------
+    dict
+        What metrics.json holds.
+    """
+    for asset in ("smollm2", "minilm", task):
+        fetch(asset, quiet=quiet)
+    return distill(demo_config(task, seed), out, dataset=load_demo(task), quiet=quiet)

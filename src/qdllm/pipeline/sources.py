@@ -1,0 +1,199 @@
+"""The costly half of a run: texts and split, soft labels, features. Each from a file, or made and cached."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdllm.data import DuplicateReport, Split, TextDataset, deduplicate, read_dataset, split_dataset
+from qdllm.encoders import Encoder, Features, make_encoder
+from qdllm.errors import DataError
+from qdllm.pipeline.config import DataConfig, RunConfig
+from qdllm.teachers import SoftLabels, label_dataset, make_teacher
+
+__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "label_texts", "load_texts"]
+
+NO_TEACHER = "none"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A data set without duplicates, and its split."""
+
+    dataset: TextDataset
+    split: Split
+    duplicates: DuplicateReport
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of every row, shape (n, d), and what is known of the encoder that made them.
+
+    An encoder may be known by the folder it was saved in alone: a student trained from files needs no
+    encoder installed.
+    """
+
+    x: NDArray[np.float32]
+    about: dict[str, Any]
+    encoder: Encoder | None = None
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the encoder is called."""
+        return str(self.about.get("encoder", "not known: the features came from a file"))
+
+    @property
+    def n_parameters(self) -> int | None:
+        """How many numbers the encoder needs at inference, where that is known."""
+        count = self.about.get("n_parameters")
+        return None if count is None else int(count)
+
+    def save_encoder(self, folder: Path) -> dict[str, Any] | None:
+        """Save the encoder for prediction; None where there is none to save."""
+        if self.encoder is not None:
+            self.encoder.save(folder)
+        elif self.folder is not None:
+            shutil.copytree(self.folder, folder)
+        else:
+            return None
+        return {"name": self.name, "fingerprint": self.about.get("fingerprint")}
+
+
+def load_texts(config: DataConfig, seed: int, dataset: TextDataset | None = None) -> Texts:
+    """Read, deduplicate and split.
+
+    Where test rows have a file of their own, a text that stands in both files counts as a test row.
+
+    Parameters
+    ----------
+    config : DataConfig
+    seed : int
+        Of the split.
+    dataset : TextDataset, optional
+        Rows that are read already (a demo's); `config.path` and `config.test` are then only names.
+    """
+    if dataset is None:
+        dataset = _read(config, config.path)
+        if config.test is not None:
+            return _with_test_file(config, seed, dataset)
+    unique, report = deduplicate(dataset)
+    split = split_dataset(
+        unique,
+        seed=seed,
+        validation=config.validation_share,
+        test=config.test_share,
+        labels_per_class=config.labels_per_class,
+    )
+    return Texts(unique, split, report)
+
+
+def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
+    """Soft labels of every row: from the file of the configuration, or from its teacher.
+
+    Raises
+    ------
+    DataError
+        If the file lacks a row, or its teacher has seen rows that are test rows here.
+    """
+    if config.teacher.labels is not None:
+        labels = SoftLabels.read(config.teacher.labels)
+        _refuse_leak(labels, texts, config.teacher.labels)
+        return labels
+    if config.teacher.source == NO_TEACHER:
+        return None
+    teacher = make_teacher(config.teacher.source, mode=config.teacher.mode, seed=config.seed)
+    return label_dataset(teacher, texts.dataset, texts.split)
+
+
+def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
+    """Features of every row: from the file of the configuration, or from its encoder."""
+    if config.encoder.features is not None:
+        path = Path(config.encoder.features)
+        features = Features.read(path)
+        folder = _encoder_folder(path)
+        return Encoded(
+            features.align(texts.dataset.row_ids), features.meta, folder=folder if folder.is_dir() else None
+        )
+    encoder = make_encoder(config.encoder.source, seed=config.seed)
+    encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
+    return Encoded(encoder.encode(texts.dataset.texts), _about(encoder), encoder)
+
+
+def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
+    """`qdllm embed`: write the features of every row into `out`, and the encoder beside it.
+
+    Returns
+    -------
+    int
+        Length of a feature vector.
+    """
+    encoded = encode_texts(config, texts)
+    encoded.save_encoder(_encoder_folder(out))
+    Features(texts.dataset.row_ids, encoded.x, encoded.about).write(out)
+    return int(encoded.x.shape[1])
+
+
+def _about(encoder: Encoder) -> dict[str, Any]:
+    return {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "n_parameters": encoder.n_parameters,
+    }
+
+
+def _encoder_folder(features: Path) -> Path:
+    return features.with_name(f"{features.name}.encoder")
+
+
+def _read(config: DataConfig, path: str) -> TextDataset:
+    return read_dataset(
+        path, text=config.text, label=config.label, group=config.group, encoding=config.charset
+    )
+
+
+def _with_test_file(config: DataConfig, seed: int, dataset: TextDataset) -> Texts:
+    assert config.test is not None  # noqa: S101 - the caller has looked
+    test = _read(config, config.test)
+    test_ids = set(test.row_ids)
+    rest = dataset.take(i for i, row in enumerate(dataset.row_ids) if row not in test_ids)
+    if not len(rest):
+        raise DataError(
+            f"{config.path}: every text stands in {config.test} too; nothing is left to learn from"
+        )
+    unique, report = deduplicate(_join(rest, test))
+    split = split_dataset(
+        unique,
+        seed=seed,
+        validation=config.validation_share,
+        labels_per_class=config.labels_per_class,
+        test_ids=test_ids & set(unique.row_ids),
+    )
+    return Texts(unique, split, report)
+
+
+def _join(first: TextDataset, second: TextDataset) -> TextDataset:
+    labels: tuple[str | None, ...] | None = None
+    if first.labels is not None or second.labels is not None:
+        labels = (first.labels or (None,) * len(first)) + (second.labels or (None,) * len(second))
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = first.groups + second.groups
+    return TextDataset(first.texts + second.texts, labels, groups, first.name)
+
+
+def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
+    if labels.part is None:
+        return
+    seen = {row for row, part in zip(labels.row_ids, labels.part, strict=True) if part != "test"}
+    leaked = sum(texts.dataset.row_ids[i] in seen for i in texts.split.indices("test"))
+    if leaked:
+        raise DataError(
+            f"{path}: its teacher has seen {leaked} rows that are test rows here; "
+            "label with the same data, --test and --seed as this run"
+        )

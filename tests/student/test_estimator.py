@@ -1,0 +1,178 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_moons
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import check_estimator
+
+from qdllm import Student
+from qdllm.errors import CircuitError, ConfigError, DataError, TooLargeError
+
+SMALL = {"n_qubits": 3, "epochs": 15, "learning_rate": 0.03}
+
+
+@pytest.fixture(scope="module")
+def moons():
+    return make_moons(300, noise=0.15, random_state=0)
+
+
+def test_student_passes_scikit_learns_checks():
+    with warnings.catch_warnings():
+        # Casts of NaN inside scikit-learn's own checks; a skipped check is one for another array library.
+        warnings.simplefilter("ignore")
+        results = check_estimator(Student(n_qubits=4), on_fail=None, on_skip=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert not failed
+    assert sum(r["status"] == "passed" for r in results) > 40
+
+
+def test_the_circuit_learns_what_a_linear_model_cannot(moons):
+    X, y = moons
+    student = Student(n_qubits=4, epochs=60, learning_rate=0.05, dropout=0.0, weight_decay=0.0).fit(X, y)
+    assert student.score(X, y) > 0.93
+
+
+def test_probabilities_are_softmax_of_logits_and_sum_to_one():
+    X, y = load_iris(return_X_y=True)
+    student = Student(**SMALL).fit(X, y)
+    proba = student.predict_proba(X)
+    assert proba.shape == (150, 3)
+    assert np.allclose(proba.sum(axis=1), 1)
+    expected = torch.softmax(torch.as_tensor(student.decision_logits(X)), dim=1)
+    assert np.allclose(proba, expected.numpy())
+    assert (student.predict(X) == student.classes_[proba.argmax(axis=1)]).all()
+
+
+def test_one_seed_one_student(moons):
+    X, y = moons
+    first, second = (Student(**SMALL, seed=5).fit(X, y).predict_proba(X) for _ in range(2))
+    other = Student(**SMALL, seed=6).fit(X, y).predict_proba(X)
+    assert np.array_equal(first, second)
+    assert not np.allclose(first, other)
+
+
+def test_scaling_of_features_does_not_matter(moons):
+    X, y = moons
+    plain = Student(**SMALL).fit(X, y).predict_proba(X)
+    scaled = Student(**SMALL).fit(X * 1000 + 5, y).predict_proba(X * 1000 + 5)
+    assert np.abs(plain - scaled).max() < 1e-2
+
+
+def test_it_learns_from_the_teacher_alone(moons):
+    X, y = moons
+    soft = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    student = Student(n_qubits=4, epochs=60, learning_rate=0.05, dropout=0.0, weight_decay=0.0)
+    student.fit(X, soft_labels=soft, classes=["lower", "upper"])
+    assert student.classes_.tolist() == ["lower", "upper"]
+    assert ((student.predict(X) == "upper") == (y == 1)).mean() > 0.93
+
+
+def test_hidden_labels_are_not_used(moons):
+    X, y = moons
+    labelled = np.arange(len(y)) % 3 == 0
+    soft = np.where(y[:, None] == [0, 1], 0.8, 0.2)
+    garbage = np.where(labelled, y, 1 - y)
+    fits = [
+        Student(**SMALL).fit(X, labels, soft_labels=soft, labelled=labelled).predict_proba(X)
+        for labels in (y, garbage)
+    ]
+    assert np.array_equal(*fits)
+
+
+def test_validation_rows_are_not_learned_from(moons):
+    X, y = moons
+    validation = np.arange(len(y)) % 4 == 0
+    one_epoch = {**SMALL, "epochs": 1}
+    changed = X.copy()
+    changed[validation] *= -3
+    fits = [
+        Student(**one_epoch).fit(rows, y, validation=validation).predict_proba(X) for rows in (X, changed)
+    ]
+    assert np.array_equal(*fits)
+
+
+def test_an_interrupted_fit_goes_on_bit_for_bit(moons, tmp_path, monkeypatch):
+    X, y = moons
+    straight = Student(**SMALL).fit(X, y)
+    from qdllm.distill import training
+
+    calls, original = [], training._run_epoch
+
+    def stop_in_epoch_seven(*args):
+        calls.append(1)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(training, "_run_epoch", stop_in_epoch_seven)
+    with pytest.raises(KeyboardInterrupt):
+        Student(**SMALL).fit(X, y, checkpoint=tmp_path / "c")
+    monkeypatch.setattr(training, "_run_epoch", original)
+    resumed = Student(**SMALL).fit(X, y, checkpoint=tmp_path / "c")
+    assert np.array_equal(resumed.predict_proba(X), straight.predict_proba(X))
+
+
+def test_it_can_be_cloned_and_grid_searched():
+    X, y = load_iris(return_X_y=True)
+    search = GridSearchCV(Student(n_qubits=2, epochs=8), {"encoding": ["linear", "minmax", "tanh"]}, cv=2)
+    search.fit(X, y)
+    assert len(search.cv_results_["params"]) == 3
+    assert clone(Student(alpha=0.25)).alpha == 0.25
+
+
+def test_parameter_counts_of_the_papers_student():
+    X = np.random.default_rng(0).normal(size=(40, 768))
+    student = Student(epochs=1).fit(X, np.arange(40) % 2)
+    assert student.parameter_counts() == {
+        "projection": 8459,
+        "circuit": 144,
+        "readout": 24,
+        "trained": 8627,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        ({"alpha": 1.5}, ConfigError, "alpha"),
+        ({"temperature": 0.0}, ConfigError, "temperature"),
+        ({"epochs": 0}, ConfigError, "epochs"),
+        ({"encoding": "amplitude"}, ConfigError, "encoding"),
+        ({"n_qubits": 0}, CircuitError, "qubit"),
+        ({"n_qubits": 40}, TooLargeError, "40 qubits"),
+        ({"validation_fraction": 1.0}, ConfigError, "validation_fraction"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(moons, wrong, error, says):
+    with pytest.raises(error, match=says):
+        Student(**wrong).fit(*moons)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda k: k | {"y": np.zeros(300)}, "only one class"),
+        (lambda k: k | {"y": k["y"][:-1]}, "y has shape"),
+        (lambda k: k | {"y": None}, "requires y"),
+        (lambda k: k | {"soft_labels": np.full((300, 2), 0.6)}, "row 1.*sum to 1"),
+        (lambda k: k | {"soft_labels": np.full((300, 3), 1 / 3)}, "soft_labels has shape"),
+        (lambda k: k | {"soft_labels": np.full((300, 2), np.nan)}, "row 1"),
+        (lambda k: k | {"labelled": np.ones(300)}, "labelled must be 300 booleans"),
+        (lambda k: k | {"validation": np.ones(300, dtype=bool)}, "validation holds every row"),
+        (lambda k: k | {"classes": [0, 2]}, "is not one of the classes"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(moons, change, says):
+    X, y = moons
+    with pytest.raises(DataError, match=says):
+        Student(**SMALL).fit(X, **change({"y": y}))
+
+
+def test_features_that_are_not_finite_are_refused(moons):
+    X, y = moons[0].copy(), moons[1]
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        Student(**SMALL).fit(X, y)
