@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/pip --disable-pip-version-check
-PACKED := pyproject.toml constraints.txt $(wildcard CMakeLists.txt)
+PACKED := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernel/*)
 
 .PHONY: demo test lint types unit slow setup clean
 

@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdllm.circuits import GATES, Circuit, Gate, input_symbol, parameter, qd_llm
+from qdllm.circuits import Circuit, input_symbol, qd_llm
 from qdllm.errors import CircuitError, TooLargeError
 from qdllm.simulate import StatevectorSimulator
+
+from .random_circuits import any_circuit, random_values
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
@@ -36,32 +38,6 @@ def qiskit_expectations(circuit, inputs, parameters, observables=None):
     return torch.tensor(rows, dtype=torch.float64)
 
 
-def random_values(circuit, batch, dtype, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.rand(batch, circuit.n_inputs, dtype=torch.float64, generator=generator) * 10
-    parameters = torch.rand(circuit.n_parameters, dtype=torch.float64, generator=generator) * 6 - 3
-    return inputs.to(dtype), parameters.to(dtype)
-
-
-@st.composite
-def circuits(draw, max_qubits=5, max_gates=25):
-    """Any circuit: all gates, angles shared, scaled and summed, inputs used more than once."""
-    n_qubits = draw(st.integers(1, max_qubits))
-    symbols = [input_symbol("x"), input_symbol("y"), parameter("a"), parameter("b"), parameter("c")]
-    numbers = st.sampled_from([-2.0, -1.0, 0.5, 1.0, 3.0])
-    names = sorted(name for name, (n, _) in GATES.items() if n <= n_qubits)
-    gates = []
-    for name in draw(st.lists(st.sampled_from(names), max_size=max_gates)):
-        arity, n_angles = GATES[name]
-        qubits = draw(st.permutations(range(n_qubits)))[:arity]
-        angles = []
-        for _ in range(n_angles):
-            used = draw(st.lists(st.sampled_from(symbols), unique=True, max_size=2))
-            angles.append(sum((draw(numbers) * s for s in used), start=parameter("a") * 0 + draw(numbers)))
-        gates.append(Gate(name, tuple(qubits), angles))
-    return Circuit(n_qubits, gates)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_papers_circuit_equals_qiskit(dtype):
     circuit = qd_llm()
@@ -73,7 +49,7 @@ def test_the_papers_circuit_equals_qiskit(dtype):
 
 
 @settings(max_examples=60, deadline=None)
-@given(circuit=circuits(), data=st.data())
+@given(circuit=any_circuit(), data=st.data())
 def test_any_circuit_equals_qiskit(circuit, data):
     label = st.text("IXYZ", min_size=circuit.n_qubits, max_size=circuit.n_qubits)
     coefficients = st.dictionaries(label, st.sampled_from([-1.5, 0.5, 2.0]), min_size=1, max_size=3)
@@ -86,7 +62,7 @@ def test_any_circuit_equals_qiskit(circuit, data):
 
 
 @settings(max_examples=25, deadline=None)
-@given(circuit=circuits(max_qubits=4, max_gates=12))
+@given(circuit=any_circuit(max_qubits=4, max_gates=12))
 def test_gradients_equal_finite_differences(circuit):
     inputs, parameters = random_values(circuit, 2, torch.float64)
     inputs.requires_grad_()

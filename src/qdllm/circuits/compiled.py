@@ -184,18 +184,9 @@ def stage_basis(
         vector = 1 << q
         for x, z, _ in rotations:
             vector ^= x if z >> q & 1 else 0
-        if free and _extend(echelon, vector):
+        if free and gf2.extend(echelon, vector):
             columns[free.pop(0)] = vector
     return tuple(columns), tuple(bits[x, z] for x, z, _ in rotations)
-
-
-def _extend(echelon: list[int], vector: int) -> bool:
-    """Add a vector to an echelon basis; say whether it was independent."""
-    for pivot in echelon:
-        vector = min(vector, vector ^ pivot)
-    if vector:
-        echelon.append(vector)
-    return vector != 0
 
 
 class _Level:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["apply", "invert", "table", "transpose_apply"]
+__all__ = ["apply", "extend", "invert", "table", "transpose_apply"]
 
 
 def apply(columns: Sequence[int], vector: int) -> int:
@@ -20,6 +20,15 @@ def apply(columns: Sequence[int], vector: int) -> int:
 def transpose_apply(columns: Sequence[int], mask: int) -> int:
     """Return the mask whose parity with v is that of `mask` with the image of v."""
     return sum(((mask & column).bit_count() & 1) << bit for bit, column in enumerate(columns))
+
+
+def extend(echelon: list[int], vector: int) -> bool:
+    """Add a vector to an echelon basis; say whether it was independent of it."""
+    for pivot in echelon:
+        vector = min(vector, vector ^ pivot)
+    if vector:
+        echelon.append(vector)
+    return vector != 0
 
 
 def invert(columns: Sequence[int]) -> tuple[int, ...]:

@@ -9,7 +9,8 @@ from torch import Tensor
 from qdllm.circuits import Circuit, compile_circuit
 from qdllm.circuits.observables import Observable, parse_observables
 from qdllm.errors import CircuitError
-from qdllm.simulate.memory import require_memory
+from qdllm.simulate.kernel_engine import KernelEngine
+from qdllm.simulate.memory import available_memory, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
 __all__ = ["StatevectorSimulator"]
@@ -25,6 +26,9 @@ class StatevectorSimulator:
     observables : sequence of str or mapping of str to float, optional
         Pauli strings such as ``"IZX"`` (last character: qubit 0), or sums of them with coefficients.
         Default: Z of every qubit, column i for qubit i.
+    engine : str
+        ``"auto"``: the compiled CPU kernel where it is built and serves (Z strings, on the CPU), else torch.
+        ``"torch"`` is slower and can be differentiated more than once; ``"kernel"`` insists on the kernel.
 
     Raises
     ------
@@ -43,22 +47,40 @@ class StatevectorSimulator:
     """
 
     def __init__(
-        self, circuit: Circuit, observables: Sequence[str | Mapping[str, float]] | None = None
+        self,
+        circuit: Circuit,
+        observables: Sequence[str | Mapping[str, float]] | None = None,
+        *,
+        engine: str = "auto",
     ) -> None:
         if not isinstance(circuit, Circuit):
             raise CircuitError(f"expected a Circuit, got {type(circuit).__name__}")
+        if engine not in ("auto", "kernel", "torch"):
+            raise CircuitError(f"unknown engine {engine!r}: use auto, kernel or torch")
         self.circuit = circuit
         self.observables: tuple[Observable, ...] = parse_observables(observables, circuit.n_qubits)
         self.compiled = compile_circuit(circuit, self.observables)
-        self._require_memory(1, torch.float32)
+        self._kernel: KernelEngine | None = None
+        if engine != "torch" and KernelEngine.can_run(self.compiled):
+            self._kernel = KernelEngine(self.compiled)
+        elif engine == "kernel":
+            raise CircuitError(
+                "the compiled kernel is not built here or does not read X and Y: use engine='auto'"
+            )
+        self._choose(1, torch.float32, torch.device("cpu"))
 
     @cached_property
-    def _engine(self) -> TorchEngine:
+    def _torch(self) -> TorchEngine:
         return TorchEngine(self.compiled)
 
     @cached_property
     def _sampler(self) -> TorchEngine:
         return TorchEngine(compile_circuit(self.circuit))
+
+    @property
+    def engine(self) -> str:
+        """What runs on the CPU: ``kernel (INSTRUCTION SET)`` or ``torch``."""
+        return f"kernel ({self._kernel.instruction_set})" if self._kernel else "torch"
 
     @property
     def n_observables(self) -> int:
@@ -88,11 +110,13 @@ class StatevectorSimulator:
             If the batch needs more memory than there is.
         """
         self._check(inputs, parameters)
-        return self._engine.expectations(inputs, parameters)
+        engine = self._choose(len(inputs), inputs.dtype, inputs.device)
+        return (engine or self._torch).expectations(inputs, parameters)
 
     def probabilities(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """Return every bit string's probability: (batch, 2^n_qubits), bit q of an index being qubit q."""
         self._check(inputs, parameters)
+        self._require_torch_memory(len(inputs), inputs.dtype)
         return self._sampler.probabilities(inputs, parameters)
 
     @torch.no_grad()
@@ -121,7 +145,14 @@ class StatevectorSimulator:
             max=cumulative.shape[1] - 1
         )
 
-    def _require_memory(self, batch: int, dtype: torch.dtype) -> None:
+    def _choose(self, batch: int, dtype: torch.dtype, device: torch.device) -> KernelEngine | None:
+        """Return the kernel, or None for torch; refuse what fits neither."""
+        if self._kernel and device.type == "cpu" and self._kernel.memory(batch, dtype) < available_memory():
+            return self._kernel
+        self._require_torch_memory(batch, dtype)
+        return None
+
+    def _require_torch_memory(self, batch: int, dtype: torch.dtype) -> None:
         # Autograd keeps about three copies of the state a stage.
         copies = 3 * (len(self.compiled.stages) + 1)
         needed = 2**self.circuit.n_qubits * 2 * dtype.itemsize * batch * copies
@@ -150,4 +181,3 @@ class StatevectorSimulator:
         for name, tensor in (("inputs", inputs), ("parameters", parameters)):
             if not bool(torch.isfinite(tensor).all()):
                 raise CircuitError(f"{name} hold a value that is not finite")
-        self._require_memory(len(inputs), inputs.dtype)

@@ -58,7 +58,8 @@ class TorchEngine:
         back = gf2.invert(self._final)
         results = []
         for observable in self.compiled.observables:
-            total = torch.zeros(len(inputs), dtype=inputs.dtype, device=inputs.device)
+            # Zero, and a function of both arguments even where the circuit is not.
+            total = inputs[:, :0].sum(1) + parameters[:0].sum()
             for string, coefficient in observable:
                 x, z = gf2.apply(back, string.x), gf2.transpose_apply(self._final, string.z)
                 imaginary = (string.x & string.z).bit_count()

@@ -1,0 +1,200 @@
+// The Python module: builds plans, hands arrays over, chooses the instruction set.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "plan.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using qdllm::Group;
+using qdllm::InstructionSet;
+using qdllm::Stage;
+
+using Masks = std::vector<uint64_t>;
+using Angles = std::vector<uint32_t>;
+using PyGroup = std::tuple<Masks, Masks, Angles>;
+using PyDependence = std::tuple<uint32_t, uint32_t, double>;
+using PyReading = std::tuple<uint32_t, uint64_t, double>;
+
+std::vector<const InstructionSet *> instruction_sets() {
+    std::vector<const InstructionSet *> sets;
+#ifdef QDLLM_X86
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+        sets.push_back(&qdllm::avx512);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&qdllm::avx2);
+#endif
+    sets.push_back(&qdllm::baseline);
+    return sets;
+}
+
+const InstructionSet &named(const std::string &name) {
+    for (const InstructionSet *set : instruction_sets())
+        if (set->name == name) return *set;
+    throw std::invalid_argument("this machine has no instruction set " + name);
+}
+
+std::vector<Group> groups(const std::vector<PyGroup> &given) {
+    std::vector<Group> result;
+    for (const auto &[flips, walk, angles] : given) result.push_back({flips, walk, angles});
+    return result;
+}
+
+std::vector<qdllm::Dependence> dependences(const std::vector<PyDependence> &given) {
+    std::vector<qdllm::Dependence> result;
+    for (const auto &[angle, column, coefficient] : given) result.push_back({angle, column, coefficient});
+    return result;
+}
+
+// A forward run's memory, given back when Python drops it.
+template <class Real>
+struct Run {
+    qdllm::Kept<Real> kept{};
+    uint64_t states, tables, angles;
+
+    Run(uint64_t states, uint64_t tables, uint64_t angles)
+        : states(states * sizeof(Real)), tables(tables * sizeof(Real)), angles(angles * sizeof(double)) {
+        kept.states = states ? static_cast<Real *>(qdllm::take(this->states)) : nullptr;
+        kept.tables = static_cast<Real *>(qdllm::take(this->tables));
+        kept.angles = static_cast<double *>(qdllm::take(this->angles));
+    }
+    Run(const Run &) = delete;
+    ~Run() {
+        if (kept.states) qdllm::give(kept.states, states);
+        qdllm::give(kept.tables, tables);
+        qdllm::give(kept.angles, angles);
+    }
+};
+
+template <class Real>
+struct Program {
+    using Matrix = nb::ndarray<const Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+    using Vector = nb::ndarray<const Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+    using OutMatrix = nb::ndarray<Real, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+    using OutVector = nb::ndarray<Real, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+    qdllm::Plan plan;
+    qdllm::Kernel<Real> kernel;
+
+    explicit Program(const std::string &set) : kernel(pick(named(set))) {}
+
+    static qdllm::Kernel<Real> pick(const InstructionSet &set) {
+        if constexpr (sizeof(Real) == 4)
+            return set.single_precision;
+        else
+            return set.double_precision;
+    }
+
+    void set_angles(uint32_t n_inputs, uint32_t n_parameters, const std::vector<double> &constants,
+                    const std::vector<PyDependence> &inputs, const std::vector<PyDependence> &parameters) {
+        plan.n_inputs = n_inputs;
+        plan.n_parameters = n_parameters;
+        plan.constants = constants;
+        plan.inputs = dependences(inputs);
+        plan.parameters = dependences(parameters);
+        plan.of_sample.assign(constants.size(), 0);
+        for (const auto &d : plan.inputs) plan.of_sample.at(d.angle) = 1;
+    }
+
+    void set_product(const Masks &flips, const Angles &angles) {
+        plan.product.set(flips);
+        plan.product_angles = angles;
+    }
+
+    void add_diagonal(const Masks &masks, const Angles &angles) {
+        Stage stage;
+        stage.diagonal = true;
+        stage.masks = masks;
+        stage.angles = angles;
+        for (uint32_t angle : angles) stage.of_sample |= plan.of_sample.at(angle) != 0;
+        if (!stage.of_sample) stage.table = plan.n_tables++;
+        plan.stages.push_back(stage);
+    }
+
+    void add_local(const std::vector<PyGroup> &forward, const std::vector<PyGroup> &backward) {
+        Stage stage;
+        stage.forward = groups(forward);
+        stage.backward = groups(backward);
+        plan.stages.push_back(stage);
+    }
+
+    void set_readout(uint32_t n_observables, Masks columns, uint32_t rank, const std::vector<PyReading> &readings) {
+        plan.n_qubits = uint32_t(columns.size());
+        plan.n_observables = n_observables;
+        plan.rank = rank;
+        plan.top = columns.back();
+        columns.pop_back();
+        plan.rest.set(columns);
+        for (const auto &[observable, string, coefficient] : readings) {
+            plan.single = plan.single && (string & (string - 1)) == 0;
+            plan.readings.push_back({observable, string, coefficient});
+        }
+    }
+
+    std::unique_ptr<Run<Real>> forward(const Matrix &inputs, const Vector &parameters, const OutMatrix &values,
+                                       bool keep, uint32_t threads) const {
+        const uint64_t batch = inputs.shape(0), lanes = kernel.lanes;
+        const uint64_t states = keep ? (batch + lanes - 1) / lanes * lanes * 2 * plan.size() : 0;
+        auto run = std::make_unique<Run<Real>>(states, plan.n_tables * plan.size() * 2, plan.n_angles());
+        const qdllm::Call<Real> call{plan,          run->kept, batch,   threads, inputs.data(), parameters.data(),
+                                     values.data(), nullptr,   nullptr, nullptr};
+        nb::gil_scoped_release release;
+        kernel.forward(call);
+        return run;
+    }
+
+    void backward(const Run<Real> &run, const Matrix &inputs, const Matrix &weights, const OutMatrix &input_gradients,
+                  const OutVector &parameter_gradients, uint32_t threads) const {
+        const qdllm::Call<Real> call{plan,    run.kept,       inputs.shape(0),        threads,
+                                     inputs.data(), nullptr,  nullptr,                weights.data(),
+                                     input_gradients.data(),  parameter_gradients.data()};
+        nb::gil_scoped_release release;
+        kernel.backward(call);
+    }
+};
+
+template <class Real>
+void bind(nb::module_ &m, const char *program, const char *run) {
+    using P = Program<Real>;
+    nb::class_<Run<Real>>(m, run);
+    nb::class_<P>(m, program)
+        .def(nb::init<const std::string &>(), "instruction_set"_a)
+        .def_prop_ro("n_observables", [](const P &p) { return p.plan.n_observables; })
+        .def_prop_ro("forward_width", [](const P &p) { return p.kernel.forward_width; })
+        .def_prop_ro("backward_width", [](const P &p) { return p.kernel.backward_width; })
+        .def("set_angles", &P::set_angles)
+        .def("set_product", &P::set_product)
+        .def("add_diagonal", &P::add_diagonal)
+        .def("add_local", &P::add_local)
+        .def("set_readout", &P::set_readout)
+        .def("forward", &P::forward)
+        .def("backward", &P::backward);
+}
+
+}  // namespace
+
+NB_MODULE(_kernel, m) {
+    nb::set_leak_warnings(false);  // a graph that autograd still holds at exit is no leak
+    m.def("instruction_sets", [] {
+        std::vector<std::string> names;
+        for (const InstructionSet *set : instruction_sets()) names.push_back(set->name);
+        return names;
+    });
+    m.def("lanes", [](const std::string &set, uint32_t bytes) {
+        return bytes == 4 ? named(set).single_precision.lanes : named(set).double_precision.lanes;
+    });
+    bind<float>(m, "Program32", "Run32");
+    bind<double>(m, "Program64", "Run64");
+}

@@ -1,0 +1,162 @@
+"""The compiled stages in the CPU kernel: blocks of samples in vector lanes, adjoint gradients, threads."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from qdllm.circuits import gf2
+from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, stage_basis
+
+try:
+    from qdllm.simulate import _kernel
+except ImportError:  # installed without a compiler
+    _kernel = None  # type: ignore[assignment]
+
+__all__ = ["KernelEngine", "instruction_sets"]
+
+if TYPE_CHECKING:
+    _Rotations = Sequence[tuple[int, int, int]]
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Return the instruction sets that the kernel may use here, the best first; none if it was not built."""
+    return tuple(_kernel.instruction_sets()) if _kernel else ()
+
+
+class KernelEngine:
+    """Run a compiled circuit whose observables are sums of Z strings on the CPU; differentiable once.
+
+    Parameters
+    ----------
+    compiled : CompiledCircuit
+        What to run; see `can_run`.
+    instruction_set : str, optional
+        One of `instruction_sets`; default: the best.
+    """
+
+    def __init__(self, compiled: CompiledCircuit, instruction_set: str | None = None) -> None:
+        self.compiled = compiled
+        self.instruction_set = instruction_set or instruction_sets()[0]
+        self._programs: dict[torch.dtype, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_programs": {}}  # made again where they are needed
+
+    @staticmethod
+    def can_run(compiled: CompiledCircuit) -> bool:
+        """Return whether the kernel is built and reads these observables."""
+        return bool(_kernel) and all(not s.x for observable in compiled.observables for s, _ in observable)
+
+    def expectations(self, inputs: Tensor, parameters: Tensor) -> Tensor:
+        """Return (batch, n_observables) for inputs (batch, n_inputs) and parameters (n_parameters,)."""
+        result: Tensor = _Expectations.apply(inputs, parameters, self.program(inputs.dtype))  # type: ignore[no-untyped-call]
+        return result
+
+    def memory(self, batch: int, dtype: torch.dtype) -> int:
+        """Return the bytes that a forward and backward pass take, about."""
+        lanes = _kernel.lanes(self.instruction_set, dtype.itemsize)
+        vectors = 2**self.compiled.n_qubits
+        blocks = -(-batch // lanes)
+        # A worker holds a state, its adjoint, phases, probabilities, and a gradient for every diagonal stage.
+        worker = 7 + sum(isinstance(stage, Diagonal) for stage in self.compiled.stages)
+        workers = min(blocks, torch.get_num_threads())
+        return int((2 * blocks + worker * workers) * vectors * lanes * dtype.itemsize)
+
+    def program(self, dtype: torch.dtype) -> Any:
+        """Return the compiled circuit in the kernel's own form."""
+        if dtype not in self._programs:
+            self._programs[dtype] = self._build(
+                _kernel.Program32 if dtype == torch.float32 else _kernel.Program64
+            )
+        return self._programs[dtype]
+
+    def _build(self, kind: Any) -> Any:
+        compiled, n_qubits = self.compiled, self.compiled.n_qubits
+        program = kind(self.instruction_set)
+        program.set_angles(
+            compiled.circuit.n_inputs,
+            compiled.circuit.n_parameters,
+            compiled.constants.tolist(),
+            _entries(compiled.input_matrix),
+            _entries(compiled.parameter_matrix),
+        )
+        program.set_product([], [])
+        for position, stage in enumerate(compiled.stages):
+            if isinstance(stage, Diagonal):
+                program.add_diagonal([mask for mask, _ in stage.terms], [angle for _, angle in stage.terms])
+            elif position == 0:
+                program.set_product([x for x, _, _ in stage.rotations], [a for _, _, a in stage.rotations])
+            else:
+                program.add_local(
+                    _groups(stage, n_qubits, program.forward_width),
+                    _groups(stage, n_qubits, program.backward_width),
+                )
+        strings = dict.fromkeys(s.z for observable in compiled.observables for s, _ in observable)
+        columns, rank = _readout([z for z in strings if z], n_qubits)
+        readings = [
+            (row, gf2.transpose_apply(columns, string.z), coefficient)
+            for row, observable in enumerate(compiled.observables)
+            for string, coefficient in observable
+        ]
+        program.set_readout(len(compiled.observables), columns, rank, readings)
+        return program
+
+
+class _Expectations(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, parameters: Tensor, program: Any) -> Tensor:
+        inputs, parameters = inputs.detach().contiguous(), parameters.detach().contiguous()
+        values = inputs.new_empty(len(inputs), program.n_observables)
+        keep = any(ctx.needs_input_grad)
+        ctx.run = program.forward(
+            inputs.numpy(), parameters.numpy(), values.numpy(), keep, torch.get_num_threads()
+        )
+        ctx.program = program
+        ctx.save_for_backward(inputs, parameters)
+        return values
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, Tensor, None]:
+        inputs, parameters = ctx.saved_tensors
+        input_gradients, parameter_gradients = torch.empty_like(inputs), torch.empty_like(parameters)
+        ctx.program.backward(
+            ctx.run,
+            inputs.numpy(),
+            weights.contiguous().numpy(),
+            input_gradients.numpy(),
+            parameter_gradients.numpy(),
+            torch.get_num_threads(),
+        )
+        return input_gradients, parameter_gradients, None
+
+
+def _entries(matrix: Any) -> list[tuple[int, int, float]]:
+    rows, columns = matrix.nonzero()
+    return list(zip(rows.tolist(), columns.tolist(), matrix[rows, columns].tolist(), strict=True))
+
+
+def _groups(stage: Local, n_qubits: int, width: int) -> list[tuple[list[int], list[int], list[int]]]:
+    """Divide a stage's rotations evenly into passes, each with the states it starts from."""
+    n_passes = -(-len(stage.rotations) // width)
+    groups = []
+    for i in range(n_passes):
+        part = stage.rotations[
+            len(stage.rotations) * i // n_passes : len(stage.rotations) * (i + 1) // n_passes
+        ]
+        columns, bits = stage_basis(part, n_qubits)
+        walk = [column for bit, column in enumerate(columns) if bit not in bits]
+        groups.append(([x for x, _, _ in part], walk, [angle for _, _, angle in part]))
+    return groups
+
+
+def _readout(strings: list[int], n_qubits: int) -> tuple[list[int], int]:
+    """Return a numbering of states whose first bits are independent strings' parities, and their number."""
+    echelon: list[int] = []
+    rows = [mask for mask in strings if gf2.extend(echelon, mask)]
+    rank = len(rows)
+    rows += [1 << q for q in range(n_qubits) if gf2.extend(echelon, 1 << q)]
+    columns = [sum((row >> bit & 1) << i for i, row in enumerate(rows)) for bit in range(n_qubits)]
+    return list(gf2.invert(columns)), rank

@@ -1,0 +1,138 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qdllm.circuits import Circuit, compile_circuit, input_symbol, parameter, parse_observables, qd_llm
+from qdllm.errors import CircuitError
+from qdllm.simulate import StatevectorSimulator
+from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
+from qdllm.simulate.torch_engine import TorchEngine
+
+from .random_circuits import any_circuit, random_values
+
+needs_kernel = pytest.mark.skipif(not instruction_sets(), reason="the compiled kernel is not built")
+
+
+def both(circuit, observables=None, *, dtype, batch, instruction_set=None):
+    """Values and gradients by the kernel and by torch."""
+    compiled = compile_circuit(circuit, parse_observables(observables, circuit.n_qubits))
+    results = []
+    for engine in (KernelEngine(compiled, instruction_set), TorchEngine(compiled)):
+        inputs, parameters = (t.requires_grad_() for t in random_values(circuit, batch, dtype))
+        z = engine.expectations(inputs, parameters)
+        weights = torch.randn(z.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        gradients = torch.autograd.grad(
+            (z * weights.to(dtype)).sum(), (inputs, parameters), allow_unused=True
+        )
+        zeros = (torch.zeros_like(inputs), torch.zeros_like(parameters))
+        results.append((z.detach(), *(z if g is None else g for g, z in zip(gradients, zeros, strict=True))))
+    return results
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("instruction_set", instruction_sets())
+def test_every_instruction_set_equals_torch(instruction_set, dtype):
+    for n_qubits, n_layers, batch in ((11, 2, 37), (5, 3, 4), (2, 2, 1), (1, 1, 3)):
+        kernel, plain = both(
+            qd_llm(n_qubits, n_layers), dtype=dtype, batch=batch, instruction_set=instruction_set
+        )
+        tolerance = 2e-5 if dtype == torch.float32 else 1e-12
+        for ours, theirs in zip(kernel, plain, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=tolerance * batch, rtol=0)
+
+
+@needs_kernel
+@settings(max_examples=100, deadline=None)
+@given(circuit=any_circuit(), data=st.data())
+def test_any_circuit_has_the_same_values_and_gradients_by_kernel_and_torch(circuit, data):
+    label = st.text("IZ", min_size=circuit.n_qubits, max_size=circuit.n_qubits)
+    sums = st.dictionaries(label, st.sampled_from([-1.5, 0.5, 2.0]), min_size=1, max_size=4)
+    observables = data.draw(st.none() | st.lists(label | sums, min_size=1, max_size=5))
+    instruction_set = data.draw(st.sampled_from(instruction_sets()))
+    kernel, plain = both(circuit, observables, dtype=torch.float64, batch=9, instruction_set=instruction_set)
+    for ours, theirs in zip(kernel, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=0)
+
+
+@needs_kernel
+@pytest.mark.parametrize("observables", [None, ["IIZ", "ZII", "ZIZ", {"ZZZ": 0.5, "III": 2.0}]])
+def test_the_kernels_gradients_equal_finite_differences(observables):
+    x, a = input_symbol("x"), parameter("a")
+    circuit = qd_llm(3, 2) + Circuit(3).rzz(x * 0.5 + a, 0, 1).rx(2 * x, 1).rxx(a - 1, 0, 2).ry(
+        parameter("b"), 0
+    )
+    simulator = StatevectorSimulator(circuit, observables, engine="kernel")
+    arguments = tuple(t.requires_grad_() for t in random_values(circuit, 3, torch.float64))
+    assert torch.autograd.gradcheck(simulator, arguments, atol=1e-7)
+
+
+@needs_kernel
+def test_a_second_backward_pass_gives_the_same_gradient():
+    circuit = qd_llm(4, 2)
+    inputs, parameters = (t.requires_grad_() for t in random_values(circuit, 5, torch.float64))
+    z = StatevectorSimulator(circuit, engine="kernel")(inputs, parameters).sum()
+    first = torch.autograd.grad(z, (inputs, parameters), retain_graph=True)
+    assert all(
+        torch.equal(a, b) for a, b in zip(first, torch.autograd.grad(z, (inputs, parameters)), strict=True)
+    )
+
+
+@needs_kernel
+def test_threads_do_not_change_the_result():
+    circuit = qd_llm(6, 2)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            inputs, parameters = (t.requires_grad_() for t in random_values(circuit, 100, torch.float64))
+            z = StatevectorSimulator(circuit, engine="kernel")(inputs, parameters)
+            results.append((z, *torch.autograd.grad(z.sum(), (inputs, parameters))))
+    finally:
+        torch.set_num_threads(before)
+    for one, three in zip(*results, strict=True):
+        torch.testing.assert_close(one, three, atol=1e-12, rtol=0)
+
+
+@needs_kernel
+def test_huge_angles_stay_finite_and_right():
+    circuit = Circuit(1).rx(input_symbol("x"), 0).rz(parameter("a"), 0).rx(parameter("a"), 0)
+    inputs = torch.tensor([[1e9], [1e30]], dtype=torch.float64)
+    parameters = torch.tensor([12345.678], dtype=torch.float64)
+    ours = StatevectorSimulator(circuit, engine="kernel")(inputs, parameters)
+    theirs = StatevectorSimulator(circuit, engine="torch")(inputs, parameters)
+    torch.testing.assert_close(ours[0], theirs[0], atol=1e-6, rtol=0)
+    assert ours.abs().max() <= 1 + 1e-9
+
+
+@needs_kernel
+def test_the_engine_is_chosen_and_named():
+    circuit = qd_llm(3, 1)
+    assert StatevectorSimulator(circuit).engine == f"kernel ({instruction_sets()[0]})"
+    assert StatevectorSimulator(circuit, engine="torch").engine == "torch"
+    assert StatevectorSimulator(circuit, ["XII"]).engine == "torch"
+    with pytest.raises(CircuitError, match="does not read X"):
+        StatevectorSimulator(circuit, ["XII"], engine="kernel")
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(CircuitError, match="unknown engine"):
+        StatevectorSimulator(Circuit(1), engine="gpu")
+
+
+def test_a_used_simulator_can_be_copied():
+    circuit = qd_llm(3, 1)
+    simulator = StatevectorSimulator(circuit)
+    arguments = random_values(circuit, 2, torch.float32)
+    z = simulator(*arguments)
+    assert torch.equal(copy.deepcopy(simulator)(*arguments), z)
+
+
+def test_without_the_kernel_torch_serves(monkeypatch):
+    monkeypatch.setattr("qdllm.simulate.kernel_engine._kernel", None)
+    assert instruction_sets() == ()
+    assert StatevectorSimulator(qd_llm(2, 1)).engine == "torch"
