@@ -1,7 +1,8 @@
 """A linear probe: logistic regression on the hidden states of a frozen language model.
 
 Middle layers often tell classes apart better than the last, so layer and pooling are chosen on validation
-rows. The choice is made on a sample; then the chosen layer alone is computed for the rest, and no block behind it.
+rows. The choice is made on a sample; then the chosen layer alone is computed for the rest, and no block
+behind it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from qdllm.data import TextDataset, VectorCache, cached_map
 from qdllm.errors import ConfigError, DataError
 from qdllm.models import (
-    POOLINGS,
     fingerprint,
     hidden_states,
     layer_count,
@@ -31,6 +31,7 @@ __all__ = ["Choice", "ProbeTeacher", "folds_of", "out_of_fold"]
 _BATCH = 128  # texts written to the cache at once
 _FOLDS = 5
 _SELECTION_ROWS = 1500
+_POOLINGS = ("mean", "last", "mean+last")
 _STRENGTHS = (0.0003, 0.003, 0.03, 0.3)  # sklearn's C: d may exceed n, so small ones too
 
 
@@ -160,7 +161,7 @@ class ProbeTeacher(Teacher):
             return log_loss(logits, task.codes[judges], fit_temperature(logits, task.codes[judges]))
 
         best = min(
-            (Choice(layer, pooling, _STRENGTHS[1]) for layer in layers for pooling in POOLINGS), key=loss
+            (Choice(layer, pooling, _STRENGTHS[1]) for layer in layers for pooling in _POOLINGS), key=loss
         )
         best = min((Choice(best.layer, best.pooling, strength) for strength in _STRENGTHS), key=loss)
         self._keep(task.take(rows), states[:, layers.index(best.layer)], best.layer)

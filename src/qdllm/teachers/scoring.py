@@ -2,8 +2,8 @@
 
 A prompt is a prefix that all texts share, the text, and a suffix. The prefix is computed once and its
 key-value cache expanded to each batch. Answers are scored whole: the log-probabilities of all their tokens
-are added. The caller sees to it that no answer is the beginning of another (`prefix_free`), so the answers are
-disjoint events and their probabilities sum to at most one; no length correction is needed or made.
+are added. The caller sees to it that no answer is the beginning of another (`prefix_free`), so the answers
+are disjoint events and their probabilities sum to at most one; no length correction is needed or made.
 """
 
 import copy
@@ -55,7 +55,7 @@ class AnswerScorer:
     suffix: list[int]
     answers: list[list[int]]
     max_tokens: int
-    tokens_per_batch: int = 1024
+    tokens_per_batch: int = 512
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return log-probabilities, shape (n, answers)."""
@@ -87,7 +87,6 @@ class AnswerScorer:
         cache = copy.deepcopy(self._prefix_cache)
         cache.batch_repeat_interleave(len(bodies))
         first = self._log_probs(ids, mask, cache, keep=1)[:, 0]
-        seen = mask.shape[1]
         scores = []
         for answer in self.answers:
             score = first[:, answer[0]]
@@ -96,7 +95,7 @@ class AnswerScorer:
                 grown = torch.cat([mask, mask.new_ones(len(bodies), len(fed))], dim=1)
                 log_probs = self._log_probs(fed.expand(len(bodies), -1), grown, cache, keep=len(fed))
                 score = score + log_probs[:, torch.arange(len(fed), device=device), rest].sum(dim=1)
-                cache.crop(seen)
+                cache.crop(-len(fed))  # takes so many tokens off the end
             scores.append(score)
         return torch.stack(scores, dim=1)
 

@@ -29,7 +29,8 @@ class SoftLabels:
     classes : tuple of str, length C
         Sorted; at least two.
     probabilities : ndarray of float64, shape (n, C)
-        Rows that sum to one within 0.001; they are divided by their sums.
+        Rows that sum to one within 0.001; they are divided by their sums where these are off by more than
+        rounding.
     part : ndarray of str, shape (n,), optional
         "train", "validation" or "test", as the teacher saw the row.
     meta : dict
@@ -72,6 +73,8 @@ class SoftLabels:
                 f"{self.name}: row {row + 1}: {numbers} is no probability distribution over "
                 f"{', '.join(self.classes)}; each row needs numbers from 0 to 1 that sum to one"
             )
+        # rounding alone is left as it is, so that a file reads back to the same numbers
+        sums[abs(sums - 1) < 1e-9] = 1.0
         object.__setattr__(self, "probabilities", values / sums[:, None])
 
     def __len__(self) -> int:
