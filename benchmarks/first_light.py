@@ -3,8 +3,8 @@
     qdllm bench first-light [--tasks reviews,topic] [--seeds 3] [--encoder minilm] [--json] [--out FOLDER]
 
 The demonstration tasks come with `qdllm fetch`; topic, hiding and emotion (AG News, steganalysis and
-Sentiment140, as the QD-LLM authors published them) from the folder that QDLLM_TASKS names, as TASK_train.csv and
-TASK_test.csv. One split a task; the seeds are the student's. The encoding is chosen by mean accuracy on
+Sentiment140, as the QD-LLM authors published them) from the folder that QDLLM_TASKS names, as
+TASK_train.csv and TASK_test.csv. One split a task; the seeds are the student's. The encoding is chosen by mean accuracy on
 validation rows, before a test row is looked at.
 """
 

@@ -237,7 +237,8 @@ def distill(
         float | None, typer.Option(help="Softening in the KL term [2].", rich_help_panel=_TRAINING)
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the rows [30].", rich_help_panel=_TRAINING)
+        int | None,
+        typer.Option(help="Passes over the rows [30, on few rows more].", rich_help_panel=_TRAINING),
     ] = None,
     config: ConfigFile = None,
     seed: Seed = None,

@@ -15,7 +15,6 @@ from qdllm.distill.losses import DistillationLoss
 from qdllm.errors import ConfigError, TrainingError
 from qdllm.progress import progress
 
-
 __all__ = ["Batch", "TrainingHistory", "TrainingOptions", "train"]
 
 _CHUNK = 1024  # rows evaluated at once
@@ -77,9 +76,9 @@ class TrainingOptions:
 
     epochs: int = 30
     batch_size: int = 64
-    learning_rate: float = 0.01
-    weight_decay: float = 0.1
-    dropout: float = 0.2
+    learning_rate: float = 0.003
+    weight_decay: float = 3.0
+    dropout: float = 0.4
     patience: int = 10
     seed: int = 0
 

@@ -75,12 +75,16 @@ class StudentConfig(_Section):
     )
     alpha: float = Field(0.5, ge=0.0, le=1.0, description="Weight of the teacher against the gold label.")
     temperature: float = Field(2.0, gt=0.0, allow_inf_nan=False, description="Softening in the KL term.")
-    epochs: int = Field(30, ge=1, description="Passes over the training rows, at most.")
+    epochs: int | None = Field(
+        None, ge=1, description="Passes over the training rows, at most; by default 30, on few rows more."
+    )
     batch_size: int = Field(64, ge=1, description="Rows a step.")
-    learning_rate: float = Field(0.01, gt=0.0, allow_inf_nan=False, description="AdamW's step at the start.")
-    weight_decay: float = Field(0.1, ge=0.0, allow_inf_nan=False, description="Decay of the two matrices.")
-    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="Share of features set to 0 in a step.")
-    patience: int = Field(10, ge=1, description="Epochs without a better validation loss before stopping.")
+    learning_rate: float = Field(0.003, gt=0.0, allow_inf_nan=False, description="AdamW's step at the start.")
+    weight_decay: float = Field(3.0, ge=0.0, allow_inf_nan=False, description="Decay of the two matrices.")
+    dropout: float = Field(0.4, ge=0.0, lt=1.0, description="Share of features set to 0 in a step.")
+    patience: int | None = Field(
+        None, ge=1, description="Epochs without a better validation loss before stopping [a third of epochs]."
+    )
 
 
 class RunConfig(_Section):

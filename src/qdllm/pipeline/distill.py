@@ -58,9 +58,7 @@ def distill(
     candidates = {name: _make_student(config, name) for name in _encodings(config)}
     run = RunFolder(out)
     texts = load_texts(config.data, config.seed, dataset)
-    run.prepare(config)
-    _log.info("%s", _describe(texts))
-
+    run.check_free()
     clock = _Clock()
     labels = label_texts(config, texts)
     classes = texts.dataset.classes if labels is None else labels.classes
@@ -70,6 +68,8 @@ def distill(
     clock.lap("labelling")
     encoded = encode_texts(config, texts)
     clock.lap("encoding")
+    _log.info("%s", _describe(texts))
+    config.to_toml(run.config)
     if labels is not None:
         labels.write(run.labels)
     Features(texts.dataset.row_ids, encoded.x, encoded.about).write(run.features)

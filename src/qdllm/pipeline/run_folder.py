@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from qdllm.data import Split, TextDataset
 from qdllm.errors import ConfigError, SavedModelError
 from qdllm.files import atomic_path, read_json
-from qdllm.pipeline.config import RunConfig
 
 __all__ = ["RunFolder", "student_folder", "write_table"]
 
@@ -41,8 +40,8 @@ class RunFolder:
         """Where an interrupted training of the student with this encoding lies."""
         return self.path / f"checkpoint-{encoding}.safetensors"
 
-    def prepare(self, config: RunConfig) -> None:
-        """Make the folder and write the configuration into it.
+    def check_free(self) -> None:
+        """Look before anything costly is done that a run may be written here.
 
         Raises
         ------
@@ -53,7 +52,6 @@ class RunFolder:
             not self.path.is_dir() or (any(self.path.iterdir()) and not self.config.is_file())
         ):
             raise ConfigError(f"{self.path}: holds something else than a run; give another --out")
-        config.to_toml(self.config)
 
     def read_metrics(self) -> dict[str, Any]:
         """Read metrics.json.

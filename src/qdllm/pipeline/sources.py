@@ -103,6 +103,7 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
     """
     if config.teacher.labels is not None:
         labels = SoftLabels.read(config.teacher.labels)
+        _refuse_other_classes(labels, texts, config.teacher.labels)
         _refuse_leak(labels, texts, config.teacher.labels)
         return labels
     if config.teacher.source == NO_TEACHER:
@@ -185,6 +186,14 @@ def _join(first: TextDataset, second: TextDataset) -> TextDataset:
     if first.groups is not None and second.groups is not None:
         groups = first.groups + second.groups
     return TextDataset(first.texts + second.texts, labels, groups, first.name)
+
+
+def _refuse_other_classes(labels: SoftLabels, texts: Texts, path: str) -> None:
+    if unknown := sorted(set(texts.dataset.classes) - set(labels.classes)):
+        raise DataError(
+            f"{path}: has the classes {', '.join(labels.classes)}, "
+            f"but {texts.dataset.name} has rows of class {unknown[0]!r}"
+        )
 
 
 def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:

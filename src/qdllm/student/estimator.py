@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +28,9 @@ __all__ = ["Student"]
 # Rows simulated at once at prediction: 1,024 states of 11 qubits in double precision are 32 MB.
 _CHUNK = 1024
 
+# What few rows need to be learned: 16 epochs of 4,000 rows.
+_LEAST_STEPS = 1000
+
 
 class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of a few qubits: projection → encoding → circuit → ⟨Z⟩ → linear readout.
@@ -46,7 +50,12 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Weight of the teacher against the gold label, in [0, 1].
     temperature : float
         Softening of teacher and student in the KL term, above 0.
-    epochs, batch_size, learning_rate, weight_decay, dropout, patience
+    epochs : int, optional
+        Passes over the training rows, at most. By default 30, or more on few rows: as many as make 1,000
+        steps.
+    patience : int, optional
+        Epochs without a better validation loss before stopping; a third of `epochs` by default.
+    batch_size, learning_rate, weight_decay, dropout
         See `qdllm.distill.TrainingOptions`.
     validation_fraction : float
         Share of the rows kept for choosing the best epoch, where `fit` is not told which; in (0, 1).
@@ -81,12 +90,12 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         encoding: str = "linear",
         alpha: float = 0.5,
         temperature: float = 2.0,
-        epochs: int = 30,
+        epochs: int | None = None,
         batch_size: int = 64,
-        learning_rate: float = 0.01,
-        weight_decay: float = 0.1,
-        dropout: float = 0.2,
-        patience: int = 10,
+        learning_rate: float = 0.003,
+        weight_decay: float = 3.0,
+        dropout: float = 0.4,
+        patience: int | None = None,
         validation_fraction: float = 0.15,
         seed: int = 0,
     ) -> None:
@@ -173,7 +182,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             training,
             chosen_by,
             DistillationLoss(self.alpha, self.temperature),
-            self._training_options(),
+            self._training_options(len(training)),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             quiet=quiet,
         )
@@ -189,7 +198,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ConfigError, CircuitError, TooLargeError
             If one is out of range, unknown, or takes more memory than this machine has.
         """
-        self._training_options()
+        self._training_options(n_rows=1)
         DistillationLoss(self.alpha, self.temperature)
         make_encoding(self.encoding)
         StatevectorSimulator(make_ansatz(self.ansatz, self.n_qubits, self.n_layers))
@@ -254,14 +263,17 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         return load_student(cls, Path(path))
 
-    def _training_options(self) -> TrainingOptions:
+    def _training_options(self, n_rows: int) -> TrainingOptions:
+        epochs = self.epochs
+        if epochs is None:
+            epochs = max(30, math.ceil(_LEAST_STEPS * max(self.batch_size, 1) / n_rows))
         return TrainingOptions(
-            epochs=self.epochs,
+            epochs=epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             dropout=self.dropout,
-            patience=self.patience,
+            patience=math.ceil(epochs / 3) if self.patience is None else self.patience,
             seed=self.seed,
         )
 

@@ -37,7 +37,8 @@ class StudentModel(nn.Module):
         self.readout = nn.Linear(circuit.n_qubits, n_classes)
         nn.init.normal_(self.projection.weight, std=1 / math.sqrt(n_features), generator=generator)
         nn.init.zeros_(self.projection.bias)
-        nn.init.uniform_(self.theta, -math.pi, math.pi, generator=generator)
+        # Near the identity, far from the flat middle of parameter space (barren plateaus).
+        nn.init.normal_(self.theta, std=0.1, generator=generator)
         nn.init.normal_(self.readout.weight, std=1 / math.sqrt(circuit.n_qubits), generator=generator)
         nn.init.zeros_(self.readout.bias)
 

@@ -1,0 +1,5 @@
+"""`python -m qdllm` is `qdllm`."""
+
+from qdllm.cli import main
+
+main()
