@@ -15,6 +15,7 @@ using qdllm::Call;
 using qdllm::Group;
 using qdllm::Plan;
 using qdllm::Stage;
+using qdllm::Sweep;
 
 template <class Real, int N, int FORWARD, int BACKWARD>
 struct Engine {
@@ -25,15 +26,17 @@ struct Engine {
         V re, im;
     };
 
-    // A rotation as three shears, each one fused multiply-add: a -= t b, b += s a, a -= t b.
-    struct Shear {
-        V t, s;
+    // A rotation by angle/2 of pairs (a, b) in two ways. Plain, two fused multiply-adds: a - t b and b + t a, with
+    // t = tan(angle/2), too long by 1/cos(angle/2), which the state's scale takes up. Where that would grow too large,
+    // three shears: a -= u b, b += s a, a -= u b, with u = tan(angle/4).
+    struct Rotation {
+        V tangent, cosine, half_tangent, sine;
     };
 
     // One worker's memory.
     struct Workspace {
         V *angles, *gradients;             // per angle
-        Shear *shears;                     // per angle
+        Rotation *rotations;               // per angle
         V *low, *high;                     // the two factors of the product state
         V *low_gradients, *high_gradients;
         V *weights;                        // per bit read and for their sum
@@ -65,7 +68,7 @@ struct Engine {
         Workspace w;
         w.angles = arena.get<V>(angles);
         w.gradients = arena.get<V>(angles);
-        w.shears = arena.get<Shear>(angles);
+        w.rotations = arena.get<Rotation>(angles);
         w.low = arena.get<V>(plan.product.low.size());
         w.high = arena.get<V>(plan.product.high.size());
         w.low_gradients = arena.get<V>(plan.product.low.size());
@@ -94,12 +97,28 @@ struct Engine {
 
     // ---- angles and phases --------------------------------------------------------------------------------------
 
-    static Shear shear(V angle) {
-        // A turn by 2 pi only changes the sign of the whole state: keep angle/2 within +-pi/2, where t <= 1.
-        const V turns = (angle * Real(0.15915494309189535) + L::C::shift) - L::C::shift;
-        V sine, cosine;
-        L::sincos((angle - turns * Real(6.283185307179586)) * Real(0.5), sine, cosine);
-        return {sine / (cosine + Real(1)), sine};
+    static Rotation rotation(V angle) {
+        Rotation r;
+        V sine;
+        L::sincos(angle * Real(0.5), sine, r.cosine);
+        r.tangent = sine / r.cosine;
+        // The shears turn by 2 pi less where that keeps u within +-1; the whole state changes its sign, no more.
+        const typename L::M back = r.cosine < 0;
+        r.sine = back ? -sine : sine;
+        r.half_tangent = r.sine / ((back ? -r.cosine : r.cosine) + Real(1));
+        return r;
+    }
+
+    // Multiply a scale by the cosines of a stage's rotations; if too little would be left, do not, and return false.
+    static bool shrink(V &scale, const Workspace &w, const std::vector<Sweep> &sweeps) {
+        V product = scale;
+        for (const Sweep &sweep : sweeps)
+            for (const Group &group : sweep.groups)
+                for (const uint32_t angle : group.angles) product *= w.rotations[angle].cosine;
+        for (int lane = 0; lane < N; ++lane)
+            if (!(std::abs(product[lane]) > Real(1e-12))) return false;
+        scale = product;
+        return true;
     }
 
     static Real reduced(double angle) {  // within +-2 pi
@@ -120,7 +139,7 @@ struct Engine {
             }
         }
         for (uint64_t a = 0; a < plan.n_angles(); ++a)
-            if (plan.of_sample[a]) w.shears[a] = shear(w.angles[a]);
+            if (plan.of_sample[a]) w.rotations[a] = rotation(w.angles[a]);
     }
 
     static void set_shared_angles(Workspace &w, const Call<Real> &call) {
@@ -128,7 +147,7 @@ struct Engine {
         for (uint64_t a = 0; a < plan.n_angles(); ++a) {
             if (plan.of_sample[a]) continue;
             w.angles[a] = L::all(reduced(call.kept.angles[a]));
-            w.shears[a] = shear(w.angles[a]);
+            w.rotations[a] = rotation(w.angles[a]);
         }
     }
 
@@ -167,13 +186,13 @@ struct Engine {
             for (size_t i = 0; i < stage.masks.size(); ++i)
                 phases[stage.masks[i]] += 0.5 * double(reduced(call.kept.angles[stage.angles[i]]));
             walsh_hadamard(phases, size);
-            Real *table = call.kept.tables + stage.table * size * 2;
+            Real *cosines = call.kept.tables + stage.table * size * 2, *sines = cosines + size;
             for (uint64_t k = 0; k < size; k += N) {
                 typename D::V sine, cosine;
                 D::sincos(D::load(phases + k), sine, cosine);
-                for (uint64_t lane = 0; lane < N && k + lane < size; ++lane) {
-                    table[2 * (k + lane)] = Real(cosine[lane]);
-                    table[2 * (k + lane) + 1] = Real(sine[lane]);
+                for (uint64_t lane = 0; lane < std::min<uint64_t>(N, size - k); ++lane) {
+                    cosines[k + lane] = Real(cosine[lane]);
+                    sines[k + lane] = Real(sine[lane]);
                 }
             }
         }
@@ -190,9 +209,9 @@ struct Engine {
 
     // Where a diagonal stage's cos and sin come from: one table for all samples, or a vector each.
     struct Shared {
-        const Real *table;
-        V cos(uint64_t k) const { return L::all(table[2 * k]); }
-        V sin(uint64_t k) const { return L::all(table[2 * k + 1]); }
+        const Real *cosines, *sines;
+        V cos(uint64_t k) const { return L::all(cosines[k]); }
+        V sin(uint64_t k) const { return L::all(sines[k]); }
     };
     struct Own {
         const Amplitude *phases;
@@ -216,7 +235,8 @@ struct Engine {
             body(Own{w.phases}, w.scratch);
         } else {
             V *gradients = w.phase_gradients ? w.phase_gradients + stage->table * size : nullptr;
-            body(Shared{call.kept.tables + stage->table * size * 2}, gradients);
+            const Real *table = call.kept.tables + stage->table * size * 2;
+            body(Shared{table, table + size}, gradients);
         }
     }
 
@@ -263,7 +283,7 @@ struct Engine {
         });
     }
 
-    static void product_backward(Workspace &w, const Call<Real> &call, const Stage *phases) {
+    static void product_backward(Workspace &w, const Call<Real> &call, const Stage *phases, V scale) {
         const Plan &plan = call.plan;
         set_factors(w, plan);
         for (size_t l = 0; l < plan.product.low.size(); ++l) w.low_gradients[l] = V{};
@@ -274,7 +294,7 @@ struct Engine {
                 for (size_t l = 0; l < plan.product.low.size(); ++l) {
                     const uint64_t k = plan.product.high[h] ^ plan.product.low[l];
                     const Amplitude a = w.adjoint[k];
-                    const V c = phase.cos(k), s = phase.sin(k);
+                    const V c = scale * phase.cos(k), s = scale * phase.sin(k);
                     const V real = a.re * c - a.im * s;
                     gradients[k] -= (a.re * s + a.im * c) * (high * w.low[l]);
                     w.low_gradients[l] += real * high;
@@ -301,22 +321,23 @@ struct Engine {
 
     // ---- diagonal stages ----------------------------------------------------------------------------------------
 
-    static void diagonal(Workspace &w, const Call<Real> &call, const Stage &stage, Amplitude *state) {
+    static void diagonal(Workspace &w, const Call<Real> &call, const Stage &stage, Amplitude *state, V scale) {
         with_phases(w, call, &stage, [&](auto phase, V *) {
             for (uint64_t k = 0; k < call.plan.size(); ++k) {
                 const Amplitude a = state[k];
-                const V c = phase.cos(k), s = phase.sin(k);
+                const V c = scale * phase.cos(k), s = scale * phase.sin(k);
                 state[k] = {a.re * c + a.im * s, a.im * c - a.re * s};
             }
         });
     }
 
-    static void diagonal_backward(Workspace &w, const Call<Real> &call, const Stage &stage) {
+    static void diagonal_backward(Workspace &w, const Call<Real> &call, const Stage &stage, V scale) {
+        const V square = scale * scale;
         with_phases(w, call, &stage, [&](auto phase, V *gradients) {
             for (uint64_t k = 0; k < call.plan.size(); ++k) {
                 const Amplitude a = w.state[k], b = w.adjoint[k];
-                const V c = phase.cos(k), s = phase.sin(k);
-                gradients[k] += b.re * a.im - b.im * a.re;
+                const V c = scale * phase.cos(k), s = scale * phase.sin(k);
+                gradients[k] += square * (b.re * a.im - b.im * a.re);
                 w.state[k] = {a.re * c - a.im * s, a.im * c + a.re * s};
                 w.adjoint[k] = {b.re * c - b.im * s, b.im * c + b.re * s};
             }
@@ -326,115 +347,134 @@ struct Engine {
 
     // ---- local stages -------------------------------------------------------------------------------------------
 
-    template <int K>
-    struct Pass {
+    // Visit base XOR every sum of the walk's steps, one XOR a visit (a Gray code).
+    template <class Function>
+    static void visit(const std::vector<uint64_t> &walk, uint64_t base, Function body) {
+        const uint64_t count = uint64_t(1) << walk.size();
+        for (uint64_t i = 1;; ++i) {
+            body(base);
+            if (i == count) return;
+            base ^= walk[__builtin_ctzll(i)];
+        }
+    }
+
+    template <int K, bool PLAIN>
+    struct Turn {
         static constexpr int size = 1 << K;
-        uint64_t offsets[size];
+        const uint64_t *offsets;
         V t[K], s[K];
 
-        Pass(const Group &group, const Shear *shears) {
-            offsets[0] = 0;
+        Turn(const Group &group, const Rotation *rotations) : offsets(group.offsets.data()) {
             for (int i = 0; i < K; ++i) {
-                t[i] = shears[group.angles[i]].t;
-                s[i] = shears[group.angles[i]].s;
-                for (int j = 0; j < 1 << i; ++j) offsets[j | 1 << i] = offsets[j] ^ group.flips[i] * 2 * N;
+                const Rotation &rotation = rotations[group.angles[i]];
+                t[i] = PLAIN ? rotation.tangent : rotation.half_tangent;
+                s[i] = rotation.sine;
+            }
+        }
+
+        void load(const Real *from, uint64_t base, V (&v)[size]) const {
+#pragma GCC unroll 16
+            for (int j = 0; j < size; ++j) v[j] = L::load(from + (base ^ offsets[j]));
+        }
+
+        void store(Real *to, uint64_t base, const V (&v)[size]) const {
+#pragma GCC unroll 16
+            for (int j = 0; j < size; ++j) L::store(to + (base ^ offsets[j]), v[j]);
+        }
+
+        template <bool BACK>
+        void apply(V (&v)[size]) const {
+#pragma GCC unroll 4
+            for (int i = 0; i < K; ++i) {
+#pragma GCC unroll 16
+                for (int j = 0; j < size; ++j) {
+                    if (j >> i & 1) continue;
+                    V &a = v[j], &b = v[j | 1 << i];
+                    if constexpr (PLAIN) {
+                        const V before = a;
+                        a = BACK ? a + t[i] * b : a - t[i] * b;
+                        b = BACK ? b - t[i] * before : b + t[i] * before;
+                    } else {
+                        a = BACK ? a + t[i] * b : a - t[i] * b;
+                        b = BACK ? b - s[i] * a : b + s[i] * a;
+                        a = BACK ? a + t[i] * b : a - t[i] * b;
+                    }
+                }
             }
         }
     };
 
-    // Visit the states in which the group's qubits are 0, one XOR a step (a Gray code).
-    template <class Function>
-    static void visit(const Group &group, Function body) {
-        const uint64_t count = uint64_t(1) << group.walk.size();
-        uint64_t base = 0;
-        for (uint64_t i = 1;; ++i) {
-            body(base);
-            if (i == count) return;
-            base ^= group.walk[__builtin_ctzll(i)] * 2 * N;
-        }
-    }
-
-    template <int K>
-    static void load(const Real *from, uint64_t base, const Pass<K> &pass, V (&v)[1 << K]) {
-#pragma GCC unroll 16
-        for (int j = 0; j < 1 << K; ++j) v[j] = L::load(from + (base ^ pass.offsets[j]));
-    }
-
-    template <int K>
-    static void store(Real *to, uint64_t base, const Pass<K> &pass, const V (&v)[1 << K]) {
-#pragma GCC unroll 16
-        for (int j = 0; j < 1 << K; ++j) L::store(to + (base ^ pass.offsets[j]), v[j]);
-    }
-
-    template <int K, bool INVERSE>
-    static void turn(V (&v)[1 << K], const Pass<K> &pass) {
-#pragma GCC unroll 4
-        for (int i = 0; i < K; ++i) {
-#pragma GCC unroll 16
-            for (int j = 0; j < 1 << K; ++j) {
-                if (j >> i & 1) continue;
-                V a = v[j], b = v[j | 1 << i];
-                a = INVERSE ? a + pass.t[i] * b : a - pass.t[i] * b;
-                b = INVERSE ? b - pass.s[i] * a : b + pass.s[i] * a;
-                a = INVERSE ? a + pass.t[i] * b : a - pass.t[i] * b;
-                v[j] = a;
-                v[j | 1 << i] = b;
+    template <bool PLAIN, int K = FORWARD>
+    static void rotate(const Group &group, uint64_t start, const Workspace &w, Real *state) {
+        if constexpr (K > 1)
+            if (group.angles.size() < K) return rotate<PLAIN, K - 1>(group, start, w, state);
+        const Turn<K, PLAIN> turn(group, w.rotations);
+        visit(group.walk, start, [&](uint64_t base) {
+            for (Real *plane : {state, state + N}) {
+                V v[1 << K];
+                turn.load(plane, base, v);
+                turn.template apply<false>(v);
+                turn.store(plane, base, v);
             }
-        }
-    }
-
-    template <int K>
-    static void rotate(const Group &group, const Workspace &w, Amplitude *state) {
-        const Pass<K> pass(group, w.shears);
-        Real *real = reinterpret_cast<Real *>(state), *imag = real + N;
-        visit(group, [&](uint64_t base) {
-            V v[1 << K];
-            load<K>(real, base, pass, v);
-            turn<K, false>(v, pass);
-            store<K>(real, base, pass, v);
-            load<K>(imag, base, pass, v);
-            turn<K, false>(v, pass);
-            store<K>(imag, base, pass, v);
         });
     }
 
-    template <int K>
-    static void rotate_back(const Group &group, Workspace &w) {
-        const Pass<K> pass(group, w.shears);
-        Real *state = reinterpret_cast<Real *>(w.state), *adjoint = reinterpret_cast<Real *>(w.adjoint);
+    // Undo a group's rotations of the state and its adjoint; what the adjoint sees of each is its gradient.
+    template <bool PLAIN, int K = BACKWARD>
+    static void rotate_back(const Group &group, uint64_t start, Workspace &w, V square) {
+        if constexpr (K > 1)
+            if (group.angles.size() < K) return rotate_back<PLAIN, K - 1>(group, start, w, square);
+        const Turn<K, PLAIN> turn(group, w.rotations);
         V sums[K] = {};
-        visit(group, [&](uint64_t base) {
-            for (uint64_t plane = 0; plane < 2 * N; plane += N) {
+        visit(group.walk, start, [&](uint64_t base) {
+            for (const int plane : {0, N}) {
+                Real *state = reinterpret_cast<Real *>(w.state) + plane;
+                Real *adjoint = reinterpret_cast<Real *>(w.adjoint) + plane;
                 V a[1 << K], b[1 << K];
-                load<K>(state + plane, base, pass, a);
-                load<K>(adjoint + plane, base, pass, b);
-#pragma GCC unroll 4
-                for (int i = 0; i < K; ++i)
+                turn.load(state, base, a);
+                turn.load(adjoint, base, b);
 #pragma GCC unroll 16
-                    for (int j = 0; j < 1 << K; ++j)
-                        if (!(j >> i & 1)) sums[i] += b[j | 1 << i] * a[j] - b[j] * a[j | 1 << i];
-                turn<K, true>(a, pass);
-                store<K>(state + plane, base, pass, a);
-                turn<K, true>(b, pass);
-                store<K>(adjoint + plane, base, pass, b);
+                for (int j = 0; j < 1 << K; ++j)
+#pragma GCC unroll 4
+                    for (int i = 0; i < K; ++i) {
+                        if (j >> i & 1) continue;
+                        sums[i] += b[j | 1 << i] * a[j];
+                        sums[i] -= b[j] * a[j | 1 << i];
+                    }
+                turn.template apply<true>(a);
+                turn.store(state, base, a);
+                turn.template apply<true>(b);
+                turn.store(adjoint, base, b);
             }
         });
-        for (int i = 0; i < K; ++i) w.gradients[group.angles[i]] += sums[i];
+        for (int i = 0; i < K; ++i) w.gradients[group.angles[i]] += square * sums[i];
     }
 
-    template <int K = FORWARD>
-    static void local(const Group &group, const Workspace &w, Amplitude *state) {
-        if constexpr (K > 0) {
-            if (group.flips.size() == K) return rotate<K>(group, w, state);
-            local<K - 1>(group, w, state);
-        }
+    static void local(const Workspace &w, const Stage &stage, Amplitude *state, V &scale) {
+        Real *reals = reinterpret_cast<Real *>(state);
+        const bool plain = shrink(scale, w, stage.forward);
+        for (const Sweep &sweep : stage.forward)
+            visit(sweep.walk, 0, [&](uint64_t start) {
+                for (const Group &group : sweep.groups)
+                    plain ? rotate<true>(group, start, w, reals) : rotate<false>(group, start, w, reals);
+            });
     }
 
-    template <int K = BACKWARD>
-    static void local_backward(const Group &group, Workspace &w) {
-        if constexpr (K > 0) {
-            if (group.flips.size() == K) return rotate_back<K>(group, w);
-            local_backward<K - 1>(group, w);
+    static void local_backward(Workspace &w, const Stage &stage, V &scale) {
+        V after = scale;
+        const bool plain = shrink(after, w, stage.backward);
+        for (const Sweep &sweep : stage.backward) {
+            V squares[8];  // of the scale before each group; a sweep has no more
+            for (size_t g = 0; g < sweep.groups.size(); ++g) {
+                squares[g] = scale * scale;
+                if (plain)
+                    for (const uint32_t angle : sweep.groups[g].angles) scale *= w.rotations[angle].cosine;
+            }
+            visit(sweep.walk, 0, [&](uint64_t start) {
+                for (size_t g = 0; g < sweep.groups.size(); ++g)
+                    plain ? rotate_back<true>(sweep.groups[g], start, w, squares[g])
+                          : rotate_back<false>(sweep.groups[g], start, w, squares[g]);
+            });
         }
     }
 
@@ -450,7 +490,7 @@ struct Engine {
             for (const uint64_t low : plan.rest.low) body(y++, high ^ low, high ^ low ^ plan.top);
     }
 
-    static void read(Workspace &w, const Call<Real> &call, const Amplitude *state, uint64_t first) {
+    static void read(Workspace &w, const Call<Real> &call, const Amplitude *state, V scale, uint64_t first) {
         const Plan &plan = call.plan;
         const uint32_t fold = plan.single ? 0 : plan.rank;  // bits below stay for the transform
         V *sums = w.weights;
@@ -481,18 +521,19 @@ struct Engine {
             }
         }
         if (!plan.single) walsh_hadamard(p, uint64_t(1) << plan.rank);
+        const V square = scale * scale;
         for (uint64_t sample = first; sample < std::min(first + N, call.batch); ++sample) {
             Real *values = call.values + sample * plan.n_observables;
             std::fill(values, values + plan.n_observables, Real(0));
             for (const auto &r : plan.readings) {
                 const V &value = plan.single && r.string ? sums[__builtin_ctzll(r.string)] : p[r.string];
-                values[r.observable] += Real(r.coefficient) * value[sample - first];
+                values[r.observable] += Real(r.coefficient) * square[sample - first] * value[sample - first];
             }
         }
     }
 
     // The adjoint state, the weighted sum of observables times the state; and a copy of the state to work on.
-    static void seed(Workspace &w, const Call<Real> &call, const Amplitude *state, uint64_t first) {
+    static void seed(Workspace &w, const Call<Real> &call, const Amplitude *state, V scale, uint64_t first) {
         const Plan &plan = call.plan;
         const uint32_t fold = plan.single ? 0 : plan.rank;
         V *sums = w.weights, *p = w.scratch;
@@ -512,15 +553,19 @@ struct Engine {
                 p[y + half] = value - sums[bit];
                 p[y] = value + sums[bit];
             }
-        const bool full = fold == plan.n_qubits;
-        const V last = full ? V{} : sums[plan.n_qubits - 1];
-        visit_readout(plan, [&](uint64_t y, uint64_t k0, uint64_t k1) {
-            const V d0 = p[y] + last, d1 = full ? p[y + plan.size() / 2] : p[y] - last;
-            w.state[k0] = state[k0];
-            w.state[k1] = state[k1];
-            w.adjoint[k0] = {d0 * state[k0].re, d0 * state[k0].im};
-            w.adjoint[k1] = {d1 * state[k1].re, d1 * state[k1].im};
-        });
+        // Of a number's last bit, the weights hold the sign alone, unless the transform has gone over it.
+        const uint64_t last = fold == plan.n_qubits ? plan.size() : plan.size() / 2;
+        const V sum = fold == plan.n_qubits ? V{} : sums[plan.n_qubits - 1];
+        uint64_t k = 0;
+        for (const uint64_t high : plan.numbers.high)
+            for (const uint64_t low : plan.numbers.low) {
+                const uint64_t y = high ^ low;
+                const V d = y & last ? p[y ^ last] - sum : p[y] + sum;
+                const Amplitude a = {scale * state[k].re, scale * state[k].im};
+                w.state[k] = a;
+                w.adjoint[k] = {d * a.re, d * a.im};
+                ++k;
+            }
     }
 
     // ---- whole runs ---------------------------------------------------------------------------------------------
@@ -528,6 +573,18 @@ struct Engine {
     // The diagonal stage right after the product state, which is applied while that is written.
     static const Stage *first_phases(const Plan &plan) {
         return !plan.stages.empty() && plan.stages[0].diagonal ? &plan.stages[0] : nullptr;
+    }
+
+    // The scale that the forward run left the final state with.
+    static V kept_scale(const Workspace &w, const Plan &plan) {
+        V scale = L::all(1);
+        for (const Stage &stage : plan.stages) {
+            if (stage.diagonal)
+                scale = L::all(1);
+            else
+                shrink(scale, w, stage.forward);
+        }
+        return scale;
     }
 
     static void forward_blocks(void *context, uint32_t worker, uint64_t begin, uint64_t end) {
@@ -542,12 +599,17 @@ struct Engine {
             Amplitude *state = kept ? kept + block * plan.size() : w.state;
             set_angles(w, call, block * N);
             product(w, call, phases, state);
+            V scale = L::all(1);  // true state = scale * stored state
             for (const Stage &stage : plan.stages) {
                 if (&stage == phases) continue;
-                if (stage.diagonal) diagonal(w, call, stage, state);
-                for (const Group &group : stage.forward) local(group, w, state);
+                if (!stage.diagonal) {
+                    local(w, stage, state, scale);
+                } else {
+                    diagonal(w, call, stage, state, scale);
+                    scale = L::all(1);
+                }
             }
-            read(w, call, state, block * N);
+            read(w, call, state, scale, block * N);
         }
     }
 
@@ -563,14 +625,20 @@ struct Engine {
         for (uint64_t block = begin; block < end; ++block) {
             set_angles(w, call, block * N);
             std::memset(static_cast<void *>(w.gradients), 0, plan.n_angles() * sizeof(V));
-            seed(w, call, reinterpret_cast<const Amplitude *>(call.kept.states) + block * plan.size(), block * N);
+            const Amplitude *kept = reinterpret_cast<const Amplitude *>(call.kept.states) + block * plan.size();
+            seed(w, call, kept, kept_scale(w, plan), block * N);
+            V scale = L::all(1);  // of state and adjoint alike
             for (size_t i = plan.stages.size(); i-- > 0;) {
                 const Stage &stage = plan.stages[i];
                 if (&stage == phases) break;
-                if (stage.diagonal) diagonal_backward(w, call, stage);
-                for (size_t g = stage.backward.size(); g-- > 0;) local_backward(stage.backward[g], w);
+                if (!stage.diagonal) {
+                    local_backward(w, stage, scale);
+                } else {
+                    diagonal_backward(w, call, stage, scale);
+                    scale = L::all(1);
+                }
             }
-            product_backward(w, call, phases);
+            product_backward(w, call, phases, scale);
             for (uint64_t sample = block * N; sample < std::min(block * N + N, call.batch); ++sample) {
                 Real *gradients = call.input_gradients + sample * plan.n_inputs;
                 std::fill(gradients, gradients + plan.n_inputs, Real(0));
@@ -607,19 +675,17 @@ struct Engine {
         Job job = start(call, workers, true);
         qdllm::parallel(blocks(call), workers, backward_blocks, &job);
         const Workspace w = job.workspace(0);
-        double *sums = static_cast<double *>(qdllm::take(plan.size() * sizeof(double)));
         for (const Stage &stage : plan.stages) {
             if (!stage.diagonal || stage.of_sample) continue;
-            for (uint64_t k = 0; k < plan.size(); ++k) {
-                V sum{};
-                for (uint32_t worker = 0; worker < workers; ++worker)
-                    sum += job.workspace(worker).phase_gradients[stage.table * plan.size() + k];
-                sums[k] = L::sum(sum);
+            V *gradients = w.phase_gradients + stage.table * plan.size();
+            for (uint32_t worker = 1; worker < workers; ++worker) {
+                const V *others = job.workspace(worker).phase_gradients + stage.table * plan.size();
+                for (uint64_t k = 0; k < plan.size(); ++k) gradients[k] += others[k];
             }
-            walsh_hadamard(sums, plan.size());
-            for (size_t i = 0; i < stage.masks.size(); ++i) w.totals[stage.angles[i]] += sums[stage.masks[i]];
+            walsh_hadamard(gradients, plan.size());
+            for (size_t i = 0; i < stage.masks.size(); ++i)
+                w.totals[stage.angles[i]] += L::sum(gradients[stage.masks[i]]);
         }
-        qdllm::give(sums, plan.size() * sizeof(double));
         for (uint32_t worker = 1; worker < workers; ++worker)
             for (uint64_t a = 0; a < plan.n_angles(); ++a) w.totals[a] += job.workspace(worker).totals[a];
         std::fill(call.parameter_gradients, call.parameter_gradients + plan.n_parameters, Real(0));

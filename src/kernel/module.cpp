@@ -21,10 +21,12 @@ namespace {
 using qdllm::Group;
 using qdllm::InstructionSet;
 using qdllm::Stage;
+using qdllm::Sweep;
 
 using Masks = std::vector<uint64_t>;
 using Angles = std::vector<uint32_t>;
-using PyGroup = std::tuple<Masks, Masks, Angles>;
+using PyGroup = std::tuple<Masks, Angles>;  // flips and angles of its rotations
+using PySweep = std::tuple<std::vector<PyGroup>, Masks>;  // groups, and the walk from one piece to the others
 using PyDependence = std::tuple<uint32_t, uint32_t, double>;
 using PyReading = std::tuple<uint32_t, uint64_t, double>;
 
@@ -46,9 +48,23 @@ const InstructionSet &named(const std::string &name) {
     throw std::invalid_argument("this machine has no instruction set " + name);
 }
 
-std::vector<Group> groups(const std::vector<PyGroup> &given) {
-    std::vector<Group> result;
-    for (const auto &[flips, walk, angles] : given) result.push_back({flips, walk, angles});
+std::vector<Sweep> sweeps(const std::vector<PySweep> &given, uint64_t stride) {
+    std::vector<Sweep> result;
+    for (const auto &[groups, walk] : given) {
+        Sweep sweep;
+        for (const uint64_t step : walk) sweep.walk.push_back(step * stride);
+        for (const auto &[flips, angles] : groups) {
+            Group group{angles, {0}, {}};
+            for (const uint64_t flip : flips)
+                for (size_t j = 0, n = group.offsets.size(); j < n; ++j)
+                    group.offsets.push_back(group.offsets[j] ^ flip * stride);
+            for (const auto &other : groups)
+                if (&std::get<0>(other) != &flips)
+                    for (const uint64_t flip : std::get<0>(other)) group.walk.push_back(flip * stride);
+            sweep.groups.push_back(group);
+        }
+        result.push_back(sweep);
+    }
     return result;
 }
 
@@ -123,20 +139,22 @@ struct Program {
         plan.stages.push_back(stage);
     }
 
-    void add_local(const std::vector<PyGroup> &forward, const std::vector<PyGroup> &backward) {
+    void add_local(const std::vector<PySweep> &forward, const std::vector<PySweep> &backward) {
         Stage stage;
-        stage.forward = groups(forward);
-        stage.backward = groups(backward);
+        stage.forward = sweeps(forward, 2 * kernel.lanes);
+        stage.backward = sweeps(backward, 2 * kernel.lanes);
         plan.stages.push_back(stage);
     }
 
-    void set_readout(uint32_t n_observables, Masks columns, uint32_t rank, const std::vector<PyReading> &readings) {
+    void set_readout(uint32_t n_observables, Masks columns, const Masks &back, uint32_t rank,
+                     const std::vector<PyReading> &readings) {
         plan.n_qubits = uint32_t(columns.size());
         plan.n_observables = n_observables;
         plan.rank = rank;
         plan.top = columns.back();
         columns.pop_back();
         plan.rest.set(columns);
+        plan.numbers.set(back);
         for (const auto &[observable, string, coefficient] : readings) {
             plan.single = plan.single && (string & (string - 1)) == 0;
             plan.readings.push_back({observable, string, coefficient});

@@ -7,11 +7,18 @@
 
 namespace qdllm {
 
-// Rotations made in one pass: rotation i turns amplitudes k and k ^ flips[i] into each other.
+// Rotations made at once in registers, of 2^width amplitudes: those at base ^ offsets[j], where bit i of j is the qubit
+// of rotation i. Offsets and walks count reals, not amplitudes.
 struct Group {
-    std::vector<uint64_t> flips;
-    std::vector<uint64_t> walk;  // basis of the states in which all these rotations' qubits are 0
     std::vector<uint32_t> angles;
+    std::vector<uint64_t> offsets;
+    std::vector<uint64_t> walk;  // from one set of amplitudes to the others of the sweep
+};
+
+// Groups that one sweep over the state applies, piece by piece in the first-level cache.
+struct Sweep {
+    std::vector<Group> groups;
+    std::vector<uint64_t> walk;  // from one piece to the others
 };
 
 struct Stage {
@@ -21,8 +28,8 @@ struct Stage {
     std::vector<uint32_t> angles;
     bool of_sample = false;  // an angle depends on inputs: every sample has its own phases
     uint32_t table = 0;      // else: which shared table holds them
-    // Local: its rotations, in passes as wide as the registers allow.
-    std::vector<Group> forward, backward;
+    // Local: its rotations.
+    std::vector<Sweep> forward, backward;
 };
 
 // A term of an affine dependence: angle += coefficient * source[column].
@@ -61,9 +68,10 @@ struct Plan {
     std::vector<uint32_t> product_angles;  // rotations of |0...0>
     Span product;                          // the states they reach
     std::vector<Stage> stages;
-    // Bit j of a readout state y stands for readout mask j; only the first `rank` bits are ever read. `top` is the mask
-    // of the last bit, `rest` spans the others. `single` says that every string is at most one bit.
-    Span rest;
+    // The readout numbers states anew, so that strings are few bits: only the first `rank` bits are ever read; `single`
+    // says that every string is at most one of them. `rest` and `top` lead from a new number (without its last bit, and
+    // that bit) to the state, `numbers` back.
+    Span rest, numbers;
     uint64_t top = 0;
     uint32_t rank = 0;
     bool single = true;
@@ -77,7 +85,7 @@ struct Plan {
 template <class Real>
 struct Kept {
     Real *states;   // (blocks, 2^n, 2, lanes), or null
-    Real *tables;   // (n_tables, 2^n, 2): cos and sin of the shared phases
+    Real *tables;   // (n_tables, 2, 2^n): cos and sin of the shared phases
     double *angles; // (n_angles): without their inputs' part
 };
 

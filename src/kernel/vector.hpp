@@ -49,7 +49,7 @@ struct Lanes {
     typedef typename VectorOf<Real, N>::mask M;
     typedef Constants<Real> C;
 
-    static V all(Real value) { return V{} + value; }
+    static V all(Real value) { return value - V{}; }
     static V load(const Real *from) { return *reinterpret_cast<const V *>(from); }
     static void store(Real *to, V value) { *reinterpret_cast<V *>(to) = value; }
 

@@ -136,3 +136,19 @@ def test_without_the_kernel_torch_serves(monkeypatch):
     monkeypatch.setattr("qdllm.simulate.kernel_engine._kernel", None)
     assert instruction_sets() == ()
     assert StatevectorSimulator(qd_llm(2, 1)).engine == "torch"
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_half_turns_and_long_circuits_keep_their_precision(dtype):
+    circuit = qd_llm(4, 40)
+    inputs, parameters = random_values(circuit, 3, dtype)
+    parameters[::7] = torch.pi  # where a rotation's tangent is unbounded
+    inputs[0] = torch.pi
+    results = []
+    for engine in ("kernel", "torch"):
+        x, p = inputs.clone().requires_grad_(), parameters.clone().requires_grad_()
+        z = StatevectorSimulator(circuit, engine=engine)(x, p)
+        results.append((z, *torch.autograd.grad(z.sum(), (x, p))))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4 if dtype == torch.float32 else 1e-12, rtol=0)

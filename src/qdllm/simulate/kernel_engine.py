@@ -1,13 +1,12 @@
 """The compiled stages in the CPU kernel: blocks of samples in vector lanes, adjoint gradients, threads."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qdllm.circuits import gf2
-from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, stage_basis
+from qdllm.circuits.compiled import CompiledCircuit, Diagonal, stage_basis
 
 try:
     from qdllm.simulate import _kernel
@@ -16,8 +15,12 @@ except ImportError:  # installed without a compiler
 
 __all__ = ["KernelEngine", "instruction_sets"]
 
-if TYPE_CHECKING:
-    _Rotations = Sequence[tuple[int, int, int]]
+
+_Sweep = tuple[list[tuple[list[int], list[int]]], list[int]]
+
+# Rotations whose amplitudes a sweep holds in the first-level cache: 2^7 of one state, 2^6 of two.
+_FORWARD_PIECE = 7
+_BACKWARD_PIECE = 6
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -74,6 +77,7 @@ class KernelEngine:
 
     def _build(self, kind: Any) -> Any:
         compiled, n_qubits = self.compiled, self.compiled.n_qubits
+        layout = _Layout(n_qubits)
         program = kind(self.instruction_set)
         program.set_angles(
             compiled.circuit.n_inputs,
@@ -85,22 +89,25 @@ class KernelEngine:
         program.set_product([], [])
         for position, stage in enumerate(compiled.stages):
             if isinstance(stage, Diagonal):
-                program.add_diagonal([mask for mask, _ in stage.terms], [angle for _, angle in stage.terms])
-            elif position == 0:
-                program.set_product([x for x, _, _ in stage.rotations], [a for _, _, a in stage.rotations])
+                masks = [layout.mask(mask) for mask, _ in stage.terms]
+                program.add_diagonal(masks, [angle for _, angle in stage.terms])
+                continue
+            rotations = [(layout.state(x), layout.mask(z), angle) for x, z, angle in stage.rotations]
+            if position == 0:
+                program.set_product([x for x, _, _ in rotations], [angle for _, _, angle in rotations])
             else:
                 program.add_local(
-                    _groups(stage, n_qubits, program.forward_width),
-                    _groups(stage, n_qubits, program.backward_width),
+                    _sweeps(rotations, n_qubits, program.forward_width, _FORWARD_PIECE),
+                    _sweeps(rotations, n_qubits, program.backward_width, _BACKWARD_PIECE),
                 )
-        strings = dict.fromkeys(s.z for observable in compiled.observables for s, _ in observable)
-        columns, rank = _readout([z for z in strings if z], n_qubits)
-        readings = [
-            (row, gf2.transpose_apply(columns, string.z), coefficient)
+        terms = [
+            (row, layout.mask(string.z), coefficient)
             for row, observable in enumerate(compiled.observables)
             for string, coefficient in observable
         ]
-        program.set_readout(len(compiled.observables), columns, rank, readings)
+        columns, rank = _readout(list(dict.fromkeys(z for _, z, _ in terms if z)), n_qubits)
+        readings = [(row, gf2.transpose_apply(columns, z), coefficient) for row, z, coefficient in terms]
+        program.set_readout(len(compiled.observables), columns, list(gf2.invert(columns)), rank, readings)
         return program
 
 
@@ -138,18 +145,39 @@ def _entries(matrix: Any) -> list[tuple[int, int, float]]:
     return list(zip(rows.tolist(), columns.tolist(), matrix[rows, columns].tolist(), strict=True))
 
 
-def _groups(stage: Local, n_qubits: int, width: int) -> list[tuple[list[int], list[int], list[int]]]:
-    """Divide a stage's rotations evenly into passes, each with the states it starts from."""
-    n_passes = -(-len(stage.rotations) // width)
-    groups = []
-    for i in range(n_passes):
-        part = stage.rotations[
-            len(stage.rotations) * i // n_passes : len(stage.rotations) * (i + 1) // n_passes
-        ]
+class _Layout:
+    """Where a basis state's amplitude lies in memory.
+
+    Each bit from the sixth on also flips one of the first five. States that differ in high bits alone, which
+    a pass over high qubits takes together, would otherwise all fall into one set of the cache.
+    """
+
+    def __init__(self, n_qubits: int) -> None:
+        self.columns = tuple(1 << q if q < 5 else 1 << q | 1 << q % 5 for q in range(n_qubits))
+        self._back = gf2.invert(self.columns)
+
+    def state(self, x: int) -> int:
+        """Return the place of a state, or the change of place that flips its bits x."""
+        return gf2.apply(self.columns, x)
+
+    def mask(self, z: int) -> int:
+        """Return the mask whose parity with the place is that of z with the state."""
+        return gf2.transpose_apply(self._back, z)
+
+
+def _sweeps(rotations: list[tuple[int, int, int]], n_qubits: int, width: int, piece: int) -> list[_Sweep]:
+    """Divide a stage's rotations into sweeps of at most `piece`, these into groups of at most `width`."""
+    sweeps = []
+    for start in range(0, len(rotations), piece):
+        part = rotations[start : start + piece]
         columns, bits = stage_basis(part, n_qubits)
-        walk = [column for bit, column in enumerate(columns) if bit not in bits]
-        groups.append(([x for x, _, _ in part], walk, [angle for _, _, angle in part]))
-    return groups
+        n_groups = -(-len(part) // width)
+        groups = []
+        for i in range(n_groups):
+            group = part[len(part) * i // n_groups : len(part) * (i + 1) // n_groups]
+            groups.append(([x for x, _, _ in group], [angle for _, _, angle in group]))
+        sweeps.append((groups, [column for bit, column in enumerate(columns) if bit not in bits]))
+    return sweeps
 
 
 def _readout(strings: list[int], n_qubits: int) -> tuple[list[int], int]:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from qdllm.errors import TooLargeError
 
-__all__ = ["available_memory", "require_memory"]
+__all__ = ["available_memory", "fits", "require_memory"]
+
+_ALWAYS_THERE = 2**26
 
 
 def available_memory() -> int:
@@ -35,12 +37,17 @@ def require_memory(needed: int, what: str, available: int | None = None) -> None
     TooLargeError
         If more is needed than is available.
     """
-    available = available_memory() if available is None else available
-    if needed > available:
+    if not fits(needed, available):
+        free = available_memory() if available is None else available
         raise TooLargeError(
-            f"simulating {what} needs {_size(needed)}, this machine has {_size(available)} free: "
+            f"simulating {what} needs {_size(needed)}, this machine has {_size(free)} free: "
             "use fewer qubits or smaller batches"
         )
+
+
+def fits(needed: int, available: int | None = None) -> bool:
+    """Return whether that many bytes can be taken; a few always can, for asking costs time."""
+    return needed < _ALWAYS_THERE or needed <= (available_memory() if available is None else available)
 
 
 def _size(n_bytes: float) -> str:

@@ -10,7 +10,7 @@ from qdllm.circuits import Circuit, compile_circuit
 from qdllm.circuits.observables import Observable, parse_observables
 from qdllm.errors import CircuitError
 from qdllm.simulate.kernel_engine import KernelEngine
-from qdllm.simulate.memory import available_memory, require_memory
+from qdllm.simulate.memory import fits, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
 __all__ = ["StatevectorSimulator"]
@@ -147,7 +147,7 @@ class StatevectorSimulator:
 
     def _choose(self, batch: int, dtype: torch.dtype, device: torch.device) -> KernelEngine | None:
         """Return the kernel, or None for torch; refuse what fits neither."""
-        if self._kernel and device.type == "cpu" and self._kernel.memory(batch, dtype) < available_memory():
+        if self._kernel and device.type == "cpu" and fits(self._kernel.memory(batch, dtype)):
             return self._kernel
         self._require_torch_memory(batch, dtype)
         return None
