@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdllm.circuits import Circuit, input_symbol, qd_llm
+from qdllm.circuits import Angle, Circuit, Gate, Symbol, input_symbol, qd_llm
 from qdllm.errors import CircuitError, TooLargeError
 from qdllm.simulate import StatevectorSimulator
 
@@ -167,3 +167,22 @@ def test_non_contiguous_inputs_are_taken():
     simulator = StatevectorSimulator(circuit)
     strided = inputs.T.contiguous().T
     assert torch.equal(simulator(strided, parameters), simulator(inputs, parameters))
+
+
+def test_the_papers_jacobian_has_rank_47_and_36_zero_columns():
+    circuit = qd_llm()
+    gates = [Gate(g.name, g.qubits, [_as_inputs(angle) for angle in g.angles]) for g in circuit.gates]
+    simulator = StatevectorSimulator(Circuit(11, gates))  # parameters as inputs: one gradient a sample
+    inputs, parameters = random_values(circuit, 16, torch.float64)
+    column = dict(zip(circuit.input_names, inputs.unbind(1), strict=True))
+    column |= dict(zip(circuit.parameter_names, parameters.expand(16, -1).unbind(1), strict=True))
+    x = torch.stack([column[name] for name in simulator.circuit.input_names], dim=1).requires_grad_()
+    z = simulator(x, torch.zeros(0, dtype=torch.float64)).sum(0)
+    trained = [name in circuit.parameter_names for name in simulator.circuit.input_names]
+    jacobian = torch.cat([torch.autograd.grad(z_i, x, retain_graph=True)[0] for z_i in z])[:, trained]
+    assert torch.linalg.matrix_rank(jacobian, rtol=1e-9).item() == 47
+    assert (jacobian.abs().amax(0) < 1e-12).sum().item() == 36
+
+
+def _as_inputs(angle):
+    return Angle(angle.constant, tuple((Symbol(s.name, is_input=True), c) for s, c in angle.terms))
