@@ -20,8 +20,9 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# One thread a process: two test processes share two cores.
 unit: $(STAMP)
-	$(BIN)/pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 slow: $(STAMP)
 	$(BIN)/pytest -q --override-ini addopts= tests/slow

@@ -4,8 +4,8 @@
 
 The demonstration tasks come with `qdllm fetch`; topic, hiding and emotion (AG News, steganalysis and
 Sentiment140, as the QD-LLM authors published them) from the folder that QDLLM_TASKS names, as
-TASK_train.csv and TASK_test.csv. One split a task; the seeds are the student's. The encoding is chosen by mean accuracy on
-validation rows, before a test row is looked at.
+TASK_train.csv and TASK_test.csv. One split a task; the seeds are the student's. The encoding is chosen by
+mean accuracy on validation rows, before a test row is looked at.
 """
 
 from __future__ import annotations

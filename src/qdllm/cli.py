@@ -30,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 _DATA, _TRAINING, _TEACHING = "Data", "Training", "Teacher and encoder"
 
 DataArgument = Annotated[
@@ -371,16 +372,14 @@ def main() -> None:
         status = app(standalone_mode=False)
     except QdllmError as error:
         _fail(str(error), error.exit_status)
-    except typer.Abort:
-        _fail("interrupted; the same command goes on where this one stopped", 130)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         _fail(f"{message.rstrip('.') or 'no command given'}; see qdllm --help", 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where this one stopped", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    if status == _INTERRUPTED:
+        _fail("interrupted; the same command goes on where this one stopped", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -23,7 +23,8 @@ def test_student_passes_scikit_learns_checks():
     with warnings.catch_warnings():
         # Casts of NaN inside scikit-learn's own checks; a skipped check is one for another array library.
         warnings.simplefilter("ignore")
-        results = check_estimator(Student(n_qubits=4), on_fail=None, on_skip=None)
+        student = Student(n_qubits=4, epochs=30, learning_rate=0.03, weight_decay=0.1, dropout=0.0)
+        results = check_estimator(student, on_fail=None, on_skip=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert not failed
     assert sum(r["status"] == "passed" for r in results) > 40

@@ -144,7 +144,7 @@ def train(
     TrainingError
         If the loss is no longer finite.
     """
-    optimizer = torch.optim.AdamW(_parameter_groups(model, options), lr=options.learning_rate)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, options), lr=options.learning_rate, fused=True)
     generator = torch.Generator().manual_seed(options.seed)
     history = TrainingHistory()
     best = _copy(model)
