@@ -339,6 +339,14 @@ def test_a_teacher_that_has_seen_test_rows_is_refused(tmp_path, data, soft_label
     assert "40 rows that are test rows here" in line
 
 
+def test_a_teacher_that_saw_other_labels_is_refused(tmp_path, data, soft_labels):
+    good = SoftLabels.read(soft_labels)
+    rich = tmp_path / "rich.parquet"
+    SoftLabels(good.row_ids, good.classes, good.probabilities, meta={"labels_per_class": None}).write(rich)
+    base = ("distill", data, "--encoder", "tfidf", "--out", tmp_path / "run", "--labels", rich)
+    assert "saw all labels a class, this run shows 5" in refused(*base, "--labels-per-class", 5)
+
+
 def test_labels_unknown_to_the_student_are_refused(run, tmp_path):
     data = _file(tmp_path, "d.csv", "text,label\ngoal,sport\nrain,weather\n")
     assert "row 2: label 'weather'" in refused("evaluate", run, data)

@@ -24,7 +24,9 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     """Texts, labels and the split."""
 
-    path: str = Field(description="CSV, TSV, JSONL or Parquet file, or a folder with one folder per class.")
+    path: str = Field(
+        description="CSV, TSV, JSONL or Parquet file, a folder with one folder per class, or `demo:TASK`."
+    )
     test: str | None = Field(
         None, description="A file of test rows; without it, a share of `path` is kept back."
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qdllm.data import fetch, load_demo
+from qdllm.data import fetch
 from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig, StudentConfig, TeacherConfig
 from qdllm.pipeline.distill import distill
+from qdllm.pipeline.sources import DEMO
 
 __all__ = ["demo", "demo_config"]
 
@@ -16,7 +17,7 @@ def demo_config(task: str, seed: int = 0) -> RunConfig:
     """Return the configuration of a demonstration task: SmolLM2 teaches, MiniLM encodes."""
     return RunConfig(
         seed=seed,
-        data=DataConfig(path=f"demo:{task}"),
+        data=DataConfig(path=f"{DEMO}{task}"),
         teacher=TeacherConfig(source="smollm2", mode="auto"),
         encoder=EncoderConfig(source="minilm"),
         student=StudentConfig(encoding="auto"),
@@ -42,4 +43,4 @@ def demo(task: str, out: str | Path, *, seed: int = 0, quiet: bool = False) -> d
     """
     for asset in ("smollm2", "minilm", task):
         fetch(asset, quiet=quiet)
-    return distill(demo_config(task, seed), out, dataset=load_demo(task), quiet=quiet)
+    return distill(demo_config(task, seed), out, quiet=quiet)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import qdllm
 from qdllm.circuits import ENCODINGS
 from qdllm.compare import fit_logistic_regression, scores
-from qdllm.data import Part, TextDataset
+from qdllm.data import Part
 from qdllm.encoders import Features
 from qdllm.errors import ConfigError
 from qdllm.files import atomic_folder, write_json
@@ -31,9 +31,7 @@ _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 _log = logging.getLogger(__name__)
 
 
-def distill(
-    config: RunConfig, out: str | Path, *, dataset: TextDataset | None = None, quiet: bool = False
-) -> dict[str, Any]:
+def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     """Carry out a run and write its folder.
 
     Soft labels, features and training each continue where an interrupted call with the same configuration
@@ -45,8 +43,6 @@ def distill(
     config : RunConfig
     out : path
         The run folder; an earlier run in it is replaced, file by file.
-    dataset : TextDataset, optional
-        Rows that are read already (a demonstration task's).
     quiet : bool
         Show no progress bars.
 
@@ -57,7 +53,7 @@ def distill(
     """
     candidates = {name: _make_student(config, name) for name in _encodings(config)}
     run = RunFolder(out)
-    texts = load_texts(config.data, config.seed, dataset)
+    texts = load_texts(config.data, config.seed)
     run.check_free()
     clock = _Clock()
     labels = label_texts(config, texts)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdllm.data import DuplicateReport, Split, TextDataset, deduplicate, read_dataset, split_dataset
+from qdllm.data import (
+    DuplicateReport,
+    Split,
+    TextDataset,
+    deduplicate,
+    load_demo,
+    read_dataset,
+    split_dataset,
+)
 from qdllm.encoders import Encoder, Features, make_encoder
 from qdllm.errors import DataError
 from qdllm.pipeline.config import DataConfig, RunConfig
@@ -18,6 +26,7 @@ from qdllm.teachers import SoftLabels, label_dataset, make_teacher
 
 __all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "label_texts", "load_texts"]
 
+DEMO = "demo:"
 NO_TEACHER = "none"
 
 
@@ -65,7 +74,7 @@ class Encoded:
         return {"name": self.name, "fingerprint": self.about.get("fingerprint")}
 
 
-def load_texts(config: DataConfig, seed: int, dataset: TextDataset | None = None) -> Texts:
+def load_texts(config: DataConfig, seed: int) -> Texts:
     """Read, deduplicate and split.
 
     Where test rows have a file of their own, a text that stands in both files counts as a test row.
@@ -75,13 +84,10 @@ def load_texts(config: DataConfig, seed: int, dataset: TextDataset | None = None
     config : DataConfig
     seed : int
         Of the split.
-    dataset : TextDataset, optional
-        Rows that are read already (a demo's); `config.path` and `config.test` are then only names.
     """
-    if dataset is None:
-        dataset = _read(config, config.path)
-        if config.test is not None:
-            return _with_test_file(config, seed, dataset)
+    dataset = _read(config, config.path)
+    if config.test is not None:
+        return _with_test_file(config, seed, dataset)
     unique, report = deduplicate(dataset)
     split = split_dataset(
         unique,
@@ -105,11 +111,13 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         labels = SoftLabels.read(config.teacher.labels)
         _refuse_other_classes(labels, texts, config.teacher.labels)
         _refuse_leak(labels, texts, config.teacher.labels)
+        _refuse_other_visibility(labels, config)
         return labels
     if config.teacher.source == NO_TEACHER:
         return None
     teacher = make_teacher(config.teacher.source, mode=config.teacher.mode, seed=config.seed)
-    return label_dataset(teacher, texts.dataset, texts.split)
+    labels = label_dataset(teacher, texts.dataset, texts.split)
+    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
 
 
 def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
@@ -153,6 +161,8 @@ def _encoder_folder(features: Path) -> Path:
 
 
 def _read(config: DataConfig, path: str) -> TextDataset:
+    if path.startswith(DEMO):
+        return load_demo(path.removeprefix(DEMO))
     return read_dataset(
         path, text=config.text, label=config.label, group=config.group, encoding=config.charset
     )
@@ -205,4 +215,14 @@ def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
         raise DataError(
             f"{path}: its teacher has seen {leaked} rows that are test rows here; "
             "label with the same data, --test and --seed as this run"
+        )
+
+
+def _refuse_other_visibility(labels: SoftLabels, config: RunConfig) -> None:
+    wanted = config.data.labels_per_class
+    seen = labels.meta.get("labels_per_class", wanted)
+    if seen != wanted:
+        raise DataError(
+            f"{config.teacher.labels}: its teacher saw {seen or 'all'} labels a class, "
+            f"this run shows {wanted or 'all'}; label with the same --labels-per-class"
         )

@@ -226,7 +226,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes_[chosen])
 
     def parameter_counts(self) -> dict[str, int]:
-        """Count the trained numbers: projection, circuit (all and effective), readout, and their sum."""
+        """Count the trained numbers: projection, circuit, readout, and their sum."""
         check_is_fitted(self, "model_")
         counts = {
             "projection": sum(p.numel() for p in self.model_.projection.parameters()),
