@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -65,7 +64,8 @@ class TrainingOptions:
     learning_rate : float
         AdamW's step size at the start; it falls to 0 along a half cosine.
     weight_decay : float
-        Decoupled decay of the matrices, at least 0; circuit parameters and biases are left out.
+        Decoupled decay of the first matrix, at least 0. It is the one that can learn rows by heart; a
+        readout of ⟨Z⟩, which is at most 1, has to grow to give certain answers.
     dropout : float
         Share of features set to 0 in a training step, in [0, 1).
     patience : int
@@ -224,11 +224,11 @@ def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, object]]:
-    is_matrix: Callable[[nn.Parameter], bool] = lambda p: p.dim() > 1  # noqa: E731
     parameters = list(model.parameters())
+    first = next(p for p in parameters if p.dim() > 1)
     return [
-        {"params": [p for p in parameters if is_matrix(p)], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if not is_matrix(p)], "weight_decay": 0.0},
+        {"params": [first], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p is not first], "weight_decay": 0.0},
     ]
 
 

@@ -77,7 +77,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     >>> from sklearn.datasets import load_iris
     >>> from qdllm import Student
     >>> X, y = load_iris(return_X_y=True)
-    >>> Student(n_qubits=3, epochs=20, seed=1).fit(X, y).score(X, y) > 0.9
+    >>> Student(n_qubits=3, weight_decay=0.1, dropout=0.0).fit(X, y).score(X, y) > 0.9
     True
     """
 
