@@ -1,6 +1,7 @@
 """Prompt teachers: examples by seed, no row judged by a prompt that shows it, no label string ambiguous."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,7 +138,38 @@ def test_examples_without_room_in_the_context_are_left_out(
     assert scorer.max_tokens == 100
 
 
-@pytest.mark.parametrize("options", [{"shots": -1}, {"max_tokens": 7}])
-def test_options_out_of_range_are_refused(tiny_llama: Path, options: dict[str, int]) -> None:
-    with pytest.raises(ConfigError, match="at least"):
-        PromptTeacher(tiny_llama, **options)  # type: ignore[arg-type]
+def test_the_template_writes_the_prompt(
+    tiny_llama: Path, reviews: TextDataset, split: Split, tmp_path: Path
+) -> None:
+    teacher = PromptTeacher(
+        tiny_llama,
+        shots=1,
+        template="Review: {text}\nSentiment={label}",
+        instruction="Reviews",
+        label_words=WORDS,
+        cache=tmp_path,
+    ).fit(reviews, split)
+    scorer = teacher._scorer(teacher._examples)
+    shown = "".join(f"Review: {text}\nSentiment={words}\n\n" for text, words in teacher._examples)
+    assert scorer.tokenizer.decode(scorer.prefix) == f"Reviews\n\n{shown}Review: "
+    assert scorer.tokenizer.decode(scorer.suffix) == "\nSentiment="
+    assert [scorer.tokenizer.decode(answer) for answer in scorer.answers] == list(WORDS.values())
+    other = PromptTeacher(tiny_llama, shots=1, cache=tmp_path)
+    assert other.fingerprint != teacher.fingerprint
+    assert other._space == " "
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shots": -1},
+        {"max_tokens": 7},
+        {"template": "{text}"},
+        {"template": "{text}{label}"},
+        {"template": "{label} {text}"},
+        {"template": "{text} is {label}."},
+    ],
+)
+def test_options_out_of_range_are_refused(tiny_llama: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"at least|needs \{text\}"):
+        PromptTeacher(tiny_llama, **options)

@@ -35,7 +35,7 @@ def hidden_states(
     pooling: str = "mean+last",
     *,
     max_tokens: int = 256,
-    tokens_per_batch: int = 1024,
+    tokens_per_batch: int | None = None,
 ) -> NDArray[np.float32]:
     """Compute pooled hidden states; blocks behind the deepest layer asked for are never computed.
 
@@ -52,8 +52,9 @@ def hidden_states(
         Over the tokens of a text; "mean+last" joins the two, "cls" is the first token.
     max_tokens : int
         Special tokens included.
-    tokens_per_batch : int
-        Padded tokens computed at once; texts of like length go together.
+    tokens_per_batch : int, optional
+        Padded tokens computed at once; texts of like length go together. By default what keeps a CPU's caches
+        or a GPU busy.
 
     Returns
     -------
@@ -86,7 +87,12 @@ def hidden_states(
 
 
 def encode_batches(
-    model: Any, tokenizer: Any, texts: Sequence[str], *, max_tokens: int = 256, tokens_per_batch: int = 1024
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_tokens: int = 256,
+    tokens_per_batch: int | None = None,
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
     """Tokenise texts and yield them in batches of like length, longest first, on the model's device.
 
@@ -106,11 +112,12 @@ def encode_batches(
         encoded = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     encoded = [ids or [padding] for ids in encoded]  # a text may come to no token at all
+    budget = tokens_per_batch or (1024 if model.device.type == "cpu" else 16_384)
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i]))
     start = 0
     while start < len(order):
         length = len(encoded[order[start]])
-        indices = order[start : start + max(1, tokens_per_batch // length)]
+        indices = order[start : start + max(1, budget // length)]
         start += len(indices)
         ids = torch.full((len(indices), length), padding)
         mask = torch.zeros((len(indices), length), dtype=torch.int64)

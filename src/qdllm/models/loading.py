@@ -97,10 +97,7 @@ def load_causal_lm(name: str | Path) -> tuple[Any, Any]:
     ConfigError
         If the folder is not a causal language model, or weights are missing from it.
     """
-    model, tokenizer = _load("AutoModelForCausalLM", name)
-    # torch multiplies a strided slice of the states by copying the whole vocabulary matrix for every row
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-    return model, tokenizer
+    return _load("AutoModelForCausalLM", name)
 
 
 def load_encoder(name: str | Path) -> tuple[Any, Any]:

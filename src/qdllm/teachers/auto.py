@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qdllm.data import TextDataset
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
 from qdllm.teachers.task import Task
 
 __all__ = ["AutoTeacher"]
@@ -24,8 +24,8 @@ class AutoTeacher(Teacher):
     ----------
     model : str or Path
         A pinned asset, path or hub name of a causal language model.
-    label_words : mapping of str to str, optional
-        See `PromptTeacher`.
+    label_words, template, shots
+        See `PromptTeacher`; `shots` is at least 1.
     max_tokens : int
         A text is cut after so many tokens.
     seed, cache, quiet
@@ -45,6 +45,8 @@ class AutoTeacher(Teacher):
         model: str | Path,
         *,
         label_words: Mapping[str, str] | None = None,
+        template: str = TEMPLATE,
+        shots: int = 4,
         max_tokens: int = 256,
         seed: int = 0,
         cache: str | Path | None = None,
@@ -54,7 +56,7 @@ class AutoTeacher(Teacher):
         options: dict[str, Any] = {"max_tokens": max_tokens, "seed": seed, "cache": cache, "quiet": quiet}
         self.candidates: tuple[Teacher, ...] = (
             ProbeTeacher(model, **options),
-            PromptTeacher(model, label_words=label_words, **options),
+            PromptTeacher(model, label_words=label_words, template=template, shots=shots, **options),
         )
 
     @property

@@ -11,7 +11,7 @@ from qdllm.teachers.base import Teacher
 from qdllm.teachers.classifier import ClassifierTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
 
 __all__ = ["Mode", "make_teacher"]
 
@@ -24,6 +24,7 @@ def make_teacher(
     mode: str = "auto",
     seed: int = 0,
     label_words: Mapping[str, str] | None = None,
+    template: str = TEMPLATE,
     shots: int = 4,
     max_tokens: int = 256,
     cache_dir: str | Path | None = None,
@@ -43,6 +44,8 @@ def make_teacher(
         Of every random choice.
     label_words : mapping of str to str, optional
         The words that stand for a class: in a prompt, or as a classifier's own label.
+    template : str
+        How a prompt writes a text and its label; see `PromptTeacher`.
     shots : int
         Examples of each class in a few-shot prompt, at least 1.
     max_tokens : int
@@ -70,11 +73,12 @@ def make_teacher(
     common["label_words"] = label_words
     if mode == "classifier":
         return ClassifierTeacher(spec, **common)
+    common["template"] = template
     if mode == "zero-shot":
         return PromptTeacher(spec, shots=0, **common)
     if shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
-    return PromptTeacher(spec, shots=shots, **common) if mode == "few-shot" else AutoTeacher(spec, **common)
+    return (PromptTeacher if mode == "few-shot" else AutoTeacher)(spec, shots=shots, **common)
 
 
 def _automatic(spec: str | Path) -> str:

@@ -1,7 +1,8 @@
 """A frozen causal language model that is asked: zero-shot or few-shot label scoring.
 
-The prompt is the instruction, then for each example a line ``Text: …`` and a line ``Label: …``, then the text
-itself up to ``Label:``. A class's score is the log-probability of its whole label string as the continuation.
+The prompt is the instruction, then for each example the filled template, then the template with the text
+itself up to where the label would stand. A class's score is the log-probability that its whole
+label string follows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +21,13 @@ from qdllm.teachers.base import Teacher
 from qdllm.teachers.scoring import AnswerScorer, prefix_free
 from qdllm.teachers.task import Task, find_classes
 
-__all__ = ["PromptTeacher"]
+__all__ = ["TEMPLATE", "PromptTeacher"]
 
 _BATCH = 64  # texts written to the cache at once
 _CALIBRATION_TEXTS = 256
-_HEAD, _ASK, _END = "Text: ", "\nLabel:", "\n\n"
+_EXAMPLE_TOKENS = 768  # of all examples: attention to the prompt costs every text so much
+TEMPLATE = "Text: {text}\nCategory: {label}"
+_END = "\n\n"  # after the instruction and each example
 
 Example = tuple[str, str]  # text, label words
 
@@ -38,6 +41,9 @@ class PromptTeacher(Teacher):
         A pinned asset, path or hub name of a causal language model.
     shots : int
         Labelled training rows of each class shown in the prompt; 0 is zero-shot.
+    template : str
+        What is written for each text, ending with its label, for example "Review: {text}⏎Sentiment: {label}".
+        Small models are sensitive to it: words that fit the task can be worth ten points.
     instruction : str, optional
         The prompt's first line, by default "Classify each text as one of: …".
     label_words : mapping of str to str, optional
@@ -47,7 +53,8 @@ class PromptTeacher(Teacher):
         Subtract from each class its mean log-probability over unlabelled training texts (Zhou et al. 2023,
         "Batch Calibration"), which takes away the prompt's preference for a class.
     max_tokens : int
-        A text is cut after so many tokens; an example in the prompt after half as many.
+        A text is cut after so many tokens; an example in the prompt sooner, so that all examples
+        together have at most 768, or 24 each.
     seed, cache, quiet
         See `Teacher`.
 
@@ -62,6 +69,7 @@ class PromptTeacher(Teacher):
         model: str | Path,
         *,
         shots: int = 4,
+        template: str = TEMPLATE,
         instruction: str | None = None,
         label_words: Mapping[str, str] | None = None,
         batch_calibration: bool = True,
@@ -77,6 +85,8 @@ class PromptTeacher(Teacher):
             raise ConfigError(f"max_tokens {max_tokens}: at least 8")
         self.mode = "few-shot" if shots else "zero-shot"
         self.shots = shots
+        self.template = template
+        self._head, self._ask, self._space = _parts(template)
         self.instruction = instruction
         self.label_words = dict(label_words) if label_words is not None else None
         self.batch_calibration = batch_calibration
@@ -91,6 +101,7 @@ class PromptTeacher(Teacher):
             "teacher": "prompt",
             "model": self._model_fingerprint,
             "shots": self.shots,
+            "template": self.template,
             "instruction": self.instruction,
             "label_words": self.label_words,
             "batch_calibration": self.batch_calibration,
@@ -182,6 +193,7 @@ class PromptTeacher(Teacher):
         settings = {
             "kind": "label log-probabilities",
             "model": self._model_fingerprint,
+            "template": self.template,
             "instruction": self._instruction_text,
             "examples": [list(example) for example in self._examples],
             "leave_one_out": leave_one_out,
@@ -202,18 +214,18 @@ class PromptTeacher(Teacher):
         """Write the prompt as tokens; examples that the model's context has no room for are left out."""
         model, tokenizer = self._model
         room = token_limit(model, tokenizer, 1_000_000) - max(map(len, self._answers))
-        suffix = self._tokens(_ASK)
+        head, suffix = self._tokens(self._head), self._tokens(self._ask)
         start = tokenizer("")["input_ids"]  # a beginning-of-text token, where the model is used to one
         instruction = start + self._tokens(self._instruction_text + _END)
+        longest = min(self.max_tokens, max(24, _EXAMPLE_TOKENS // max(1, len(examples))))
         shown = [
-            self._tokens(_HEAD)
-            + self._tokens(text)[: self.max_tokens // 2]
+            head
+            + self._tokens(text)[:longest]
             + suffix
-            + self._tokens(" " + words)
+            + self._tokens(self._space + words)
             + self._tokens(_END)
             for text, words in examples
         ]
-        head = self._tokens(_HEAD)
         while shown and len(instruction) + sum(map(len, shown)) + len(head + suffix) + self.max_tokens > room:
             shown.pop()
         prefix = [*instruction, *chain.from_iterable(shown), *head]
@@ -239,7 +251,7 @@ class PromptTeacher(Teacher):
     @property
     def _answers(self) -> list[list[int]]:
         """The tokens of each label string; ended by an empty line where one is the beginning of another."""
-        answers = [self._tokens(" " + words) for words in self._words]
+        answers = [self._tokens(self._space + words) for words in self._words]
         for i, answer in enumerate(answers):
             if not answer or answer in answers[:i]:
                 twin = self.classes[answers.index(answer)]
@@ -256,3 +268,15 @@ class PromptTeacher(Teacher):
     @cached_property
     def _model_fingerprint(self) -> str:
         return fingerprint(self.name)
+
+
+def _parts(template: str) -> tuple[str, str, str]:
+    """Split a template into what stands before the text, between it and the label, and a space at that end.
+
+    The space goes to the label: tokenizers keep it with the word that follows.
+    """
+    head, text, rest = template.partition("{text}")
+    between, label, after = rest.partition("{label}")
+    if not text or not label or after or not between.strip():
+        raise ConfigError(f"template {template!r}: needs {{text}}, then words, then {{label}} at its end")
+    return head, between.rstrip(" "), " " if between.endswith(" ") else ""

@@ -108,7 +108,7 @@ def find_classes(dataset: TextDataset, given: Sequence[str] | None, what: str) -
 def stratified_sample(
     rows: NDArray[np.int64], codes: NDArray[np.int64], size: int, *, seed: int
 ) -> NDArray[np.int64]:
-    """Choose at most `size` of `rows`, ascending, each class in its proportion, no class left out."""
+    """Choose about `size` of `rows` where there are more: each class in its proportion, none left out."""
     if len(rows) <= size:
         return rows
     rng = np.random.default_rng([seed, 11])
