@@ -116,6 +116,16 @@ def test_an_interrupted_fit_goes_on_bit_for_bit(moons, tmp_path, monkeypatch):
     assert np.array_equal(resumed.predict_proba(X), straight.predict_proba(X))
 
 
+@pytest.mark.parametrize("change", [{"n_qubits": 4}, {"n_layers": 2}, {"encoding": "tanh"}])
+def test_a_checkpoint_of_another_student_is_not_continued(moons, tmp_path, change):
+    X, y = moons
+    small = {**SMALL, "epochs": 2}
+    Student(**small).fit(X, y, checkpoint=tmp_path / "c")
+    other = Student(**{**small, **change}).fit(X, y, checkpoint=tmp_path / "c")
+    fresh = Student(**{**small, **change}).fit(X, y)
+    assert np.array_equal(other.predict_proba(X), fresh.predict_proba(X))
+
+
 def test_it_can_be_cloned_and_grid_searched():
     X, y = load_iris(return_X_y=True)
     search = GridSearchCV(Student(n_qubits=2, epochs=8), {"encoding": ["linear", "minmax", "tanh"]}, cv=2)

@@ -26,7 +26,7 @@ class Checkpoint:
     path : Path
         Where it lies.
     identity : str
-        A digest of rows, loss and options; a file with another identity counts as not there.
+        A digest of model, rows, loss and options; a file with another identity counts as not there.
     """
 
     def __init__(self, path: Path, identity: str) -> None:

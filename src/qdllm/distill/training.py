@@ -135,7 +135,7 @@ def train(
     options : TrainingOptions
     checkpoint : Path, optional
         A file written after every epoch. If it is there, training goes on from it, bit for bit as if it
-        had never stopped; one that belongs to other rows or options is not used.
+        had never stopped; one that belongs to another model, other rows or options is not used.
     quiet : bool
         Show no progress bar.
 
@@ -149,7 +149,9 @@ def train(
     history = TrainingHistory()
     best = _copy(model)
     saved = (
-        None if checkpoint is None else Checkpoint(checkpoint, _identity(training, validation, loss, options))
+        None
+        if checkpoint is None
+        else Checkpoint(checkpoint, _identity(model, training, validation, loss, options))
     )
     if saved is not None and saved.exists():
         best = saved.load(model, optimizer, generator, history)
@@ -236,6 +238,19 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _identity(training: Batch, validation: Batch, loss: DistillationLoss, options: TrainingOptions) -> str:
-    parts = [training.digest(), validation.digest(), asdict(loss), asdict(options)]
+def _identity(
+    model: nn.Module, training: Batch, validation: Batch, loss: DistillationLoss, options: TrainingOptions
+) -> str:
+    # What a model computes beyond its initial parameters, a circuit or an encoding, stands in extra_repr.
+    parts = [
+        model.extra_repr(),
+        {
+            name: [list(value.shape), sha256(value.numpy().tobytes()).hexdigest()]
+            for name, value in _copy(model).items()
+        },
+        training.digest(),
+        validation.digest(),
+        asdict(loss),
+        asdict(options),
+    ]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """The student as a torch module: projection → encoding → circuit → ⟨Z⟩ → linear readout."""
 
 import math
+from hashlib import sha256
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,11 @@ class StudentModel(nn.Module):
         """Features (batch, n_features) to logits (batch, n_classes)."""
         logits: Tensor = self.readout(self.simulator(self.angles(x), self.theta))
         return logits
+
+    def extra_repr(self) -> str:
+        """Name what no weight shows; `qdllm.distill.train` tells checkpoints of different students by it."""
+        gates = sha256("; ".join(map(str, self.circuit.gates)).encode()).hexdigest()[:16]
+        return f"encoding={self.encoding.name}, circuit={self.circuit.name}, gates={gates}"
 
     @torch.no_grad()
     def fold_scaling(self, mean: Tensor, scale: Tensor) -> None:
