@@ -26,7 +26,7 @@ def fit_logistic_regression(
     y : array, shape (n,)
     held_out : array of bool, shape (n,)
         Rows to choose by, not learned from. Where there are none (few labels), cross-validation on all
-        rows chooses, and all are learned from.
+        rows chooses, and all are learned from; the middle strength is taken where a class has one row.
 
     Returns
     -------
@@ -34,10 +34,13 @@ def fit_logistic_regression(
         A fitted scikit-learn classifier.
     """
     fitted = [_logistic_regression(strength).fit(X[~held_out], y[~held_out]) for strength in _STRENGTHS]
+    fewest = int(np.unique(y, return_counts=True)[1].min())
     if held_out.any():
         accuracies = [model.score(X[held_out], y[held_out]) for model in fitted]
+    elif fewest < 2:
+        return fitted[len(fitted) // 2]
     else:
-        folds = StratifiedKFold(min(5, int(np.unique(y, return_counts=True)[1].min())))
+        folds = StratifiedKFold(min(5, fewest))
         accuracies = [cross_val_score(_logistic_regression(s), X, y, cv=folds).mean() for s in _STRENGTHS]
     return fitted[int(np.argmax(accuracies))]
 
