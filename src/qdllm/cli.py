@@ -378,6 +378,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # the disk is full, or a folder stands where a file is to be written
+        where = error.filename2 or error.filename or "a file"
+        _fail(f"{where}: cannot be read or written ({error.strerror or error})", 1)
     if status == _INTERRUPTED:
         _fail("interrupted; the same command goes on where this one stopped", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)

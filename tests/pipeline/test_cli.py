@@ -330,12 +330,13 @@ def test_soft_labels_that_do_not_fit_are_refused(tmp_path, data, soft_labels):
     assert "row" in refused(*base, "--labels", short)
 
 
-def test_a_teacher_that_has_seen_test_rows_is_refused(tmp_path, data, soft_labels):
+@pytest.mark.parametrize("option", ["--labels", "--teacher"])
+def test_a_teacher_that_has_seen_test_rows_is_refused(tmp_path, data, soft_labels, option):
     good = SoftLabels.read(soft_labels)
     leaky = tmp_path / "leaky.parquet"
     parts = np.full(len(good.row_ids), "train")
     SoftLabels(good.row_ids, good.classes, good.probabilities, parts).write(leaky)
-    line = refused("distill", data, "--encoder", "tfidf", "--out", tmp_path / "run", "--labels", leaky)
+    line = refused("distill", data, "--encoder", "tfidf", "--out", tmp_path / "run", option, leaky)
     assert "40 rows that are test rows here" in line
 
 
@@ -345,6 +346,20 @@ def test_a_teacher_that_saw_other_labels_is_refused(tmp_path, data, soft_labels)
     SoftLabels(good.row_ids, good.classes, good.probabilities, meta={"labels_per_class": None}).write(rich)
     base = ("distill", data, "--encoder", "tfidf", "--out", tmp_path / "run", "--labels", rich)
     assert "saw all labels a class, this run shows 5" in refused(*base, "--labels-per-class", 5)
+
+
+def test_a_teacher_that_saw_the_labels_of_another_seed_is_refused(tmp_path, data, soft_labels):
+    good = SoftLabels.read(soft_labels)
+    other = tmp_path / "other.parquet"
+    meta = {"labels_per_class": 5, "seed": 1}
+    SoftLabels(good.row_ids, good.classes, good.probabilities, meta=meta).write(other)
+    base = ("distill", data, "--encoder", "tfidf", "--out", tmp_path / "run", "--labels", other)
+    assert "label with the same --seed" in refused(*base, "--labels-per-class", 5)
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_in_one_line(run, tmp_path):
+    done = qdllm("export", run, "--out", tmp_path, expect=1)
+    assert done.stderr.splitlines() == [f"qdllm: {tmp_path}: cannot be read or written (Is a directory)"]
 
 
 def test_labels_unknown_to_the_student_are_refused(run, tmp_path):

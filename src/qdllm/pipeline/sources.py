@@ -22,7 +22,7 @@ from qdllm.data import (
 from qdllm.encoders import Encoder, Features, make_encoder
 from qdllm.errors import DataError
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import FileTeacher, SoftLabels, label_dataset, make_teacher
 
 __all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "label_texts", "load_texts"]
 
@@ -111,11 +111,22 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         labels = SoftLabels.read(config.teacher.labels)
         _refuse_other_classes(labels, texts, config.teacher.labels)
         _refuse_leak(labels, texts, config.teacher.labels)
-        _refuse_other_visibility(labels, config)
+        _refuse_other_visibility(labels, config, config.teacher.labels)
         return labels
     if config.teacher.source == NO_TEACHER:
         return None
-    teacher = make_teacher(config.teacher.source, mode=config.teacher.mode, seed=config.seed)
+    asked = config.teacher
+    teacher = make_teacher(
+        asked.source,
+        mode=asked.mode,
+        seed=config.seed,
+        label_words=asked.label_words,
+        template=asked.template or TEMPLATE,
+        shots=asked.shots,
+    )
+    if isinstance(teacher, FileTeacher):
+        _refuse_leak(teacher.labels, texts, config.teacher.source)
+        _refuse_other_visibility(teacher.labels, config, config.teacher.source)
     labels = label_dataset(teacher, texts.dataset, texts.split)
     return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
 
@@ -218,11 +229,17 @@ def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
         )
 
 
-def _refuse_other_visibility(labels: SoftLabels, config: RunConfig) -> None:
+def _refuse_other_visibility(labels: SoftLabels, config: RunConfig, path: str) -> None:
     wanted = config.data.labels_per_class
     seen = labels.meta.get("labels_per_class", wanted)
     if seen != wanted:
         raise DataError(
-            f"{config.teacher.labels}: its teacher saw {seen or 'all'} labels a class, "
+            f"{path}: its teacher saw {seen or 'all'} labels a class, "
             f"this run shows {wanted or 'all'}; label with the same --labels-per-class"
+        )
+    seed = labels.meta.get("seed", config.seed)
+    if wanted is not None and seed != config.seed:  # as many labels, but others: together twice as many
+        raise DataError(
+            f"{path}: its teacher saw the labels that seed {seed} shows, this run shows those of seed "
+            f"{config.seed}; label with the same --seed"
         )
