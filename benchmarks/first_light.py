@@ -30,6 +30,7 @@ from qdllm.circuits import ENCODINGS
 from qdllm.compare import Interval, fit_logistic_regression, mean_interval, paired_difference
 from qdllm.data import DEMO_TASKS
 from qdllm.files import write_json, write_text
+from qdllm.pipeline import demo_config
 from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig
 from qdllm.pipeline.distill import fit_student
 from qdllm.pipeline.sources import Texts, encode_texts, label_texts, load_texts
@@ -172,7 +173,7 @@ def _available_tasks() -> list[str]:
 def _load(task: str, encoder: str) -> tuple[RunConfig, Texts]:
     section = EncoderConfig(source=encoder)
     if task in DEMO_TASKS:
-        config = RunConfig(data=DataConfig(path=f"demo:{task}"), encoder=section)
+        config = demo_config(task).model_copy(update={"encoder": section})
         return config, load_texts(config.data, config.seed)
     folder = Path(os.environ["QDLLM_TASKS"])
     data = DataConfig(path=str(folder / f"{task}_train.csv"), test=str(folder / f"{task}_test.csv"))

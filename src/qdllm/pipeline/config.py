@@ -52,6 +52,13 @@ class TeacherConfig(_Section):
     mode: Literal["auto", "zero-shot", "few-shot", "probe", "classifier"] = Field(
         "auto", description="How a language model is asked; `auto` takes what is better on validation rows."
     )
+    template: str | None = Field(
+        None, description="How a prompt writes a text and its label: `Review: {text}\\nSentiment: {label}`."
+    )
+    label_words: dict[str, str] | None = Field(
+        None, description="The words that stand for a class in a prompt, or a classifier's own label."
+    )
+    shots: int = Field(4, ge=1, description="Examples of each class in a few-shot prompt.")
     labels: str | None = Field(None, description="A Parquet of soft labels made by `qdllm label`.")
 
 

@@ -13,12 +13,21 @@ from qdllm.pipeline.sources import DEMO
 __all__ = ["demo", "demo_config"]
 
 
+# What the model is asked decides whether it can answer: "Review: … Sentiment: positive" is words it has read.
+_PROMPTS: dict[str, dict[str, Any]] = {
+    "reviews": {
+        "template": "Review: {text}\nSentiment: {label}",
+        "label_words": {"fresh": "positive", "rotten": "negative"},
+    }
+}
+
+
 def demo_config(task: str, seed: int = 0) -> RunConfig:
     """Return the configuration of a demonstration task: SmolLM2 teaches, MiniLM encodes."""
     return RunConfig(
         seed=seed,
         data=DataConfig(path=f"{DEMO}{task}"),
-        teacher=TeacherConfig(source="smollm2", mode="auto"),
+        teacher=TeacherConfig(source="smollm2", mode="auto", **_PROMPTS.get(task, {})),
         encoder=EncoderConfig(source="minilm"),
         student=StudentConfig(encoding="auto"),
     )

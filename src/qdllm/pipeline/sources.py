@@ -22,7 +22,7 @@ from qdllm.data import (
 from qdllm.encoders import Encoder, Features, make_encoder
 from qdllm.errors import DataError
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import FileTeacher, SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
 
 __all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "label_texts", "load_texts"]
 

@@ -6,10 +6,11 @@ from qdllm.teachers.classifier import ClassifierTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.make import make_teacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
 from qdllm.teachers.softlabels import SoftLabels
 
 __all__ = [
+    "TEMPLATE",
     "AutoTeacher",
     "ClassifierTeacher",
     "FileTeacher",
