@@ -18,6 +18,7 @@ from rich.table import Table
 
 import qdllm
 from qdllm.errors import ConfigError, QdllmError
+from qdllm.progress import silence
 
 __all__ = ["app", "main"]
 
@@ -154,7 +155,7 @@ def label(
             "data": _data_section(data, test, text, label_column, group, encoding, labels_per_class),
             "teacher": {"source": teacher, "mode": mode},
         },
-    )
+    ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
     labels = pipeline.label_texts(settings, texts)
     if labels is None:
@@ -190,7 +191,7 @@ def embed(
             "data": _data_section(data, test, text, label_column, group, encoding, None),
             "encoder": {"source": encoder},
         },
-    )
+    ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
     width = pipeline.embed_texts(settings, texts, out)
     report = {
@@ -396,6 +397,8 @@ def _log_to_stderr(quiet: bool) -> None:
     logger = logging.getLogger("qdllm")
     logger.handlers = [RichHandler(console=Console(stderr=True), show_path=False, show_level=False)]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    if quiet:
+        silence()
 
 
 def _data_section(

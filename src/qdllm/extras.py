@@ -28,8 +28,8 @@ def require(module: str, extra: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != module.split(".")[0]:
+        if (error.name or "").split(".")[0] != module.split(".", maxsplit=1)[0]:
             raise
         raise MissingExtraError(
-            f"{purpose} needs the package {module.split('.')[0]!r}: pip install 'qdllm[{extra}]'"
+            f"{purpose} needs the package {module.split('.', maxsplit=1)[0]!r}: pip install 'qdllm[{extra}]'"
         ) from error

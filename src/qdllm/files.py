@@ -65,7 +65,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         old = temporary.with_suffix(".old")
         if target.exists():
             target.rename(old)
-        temporary.rename(target)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

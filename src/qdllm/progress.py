@@ -15,7 +15,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["progress"]
+__all__ = ["progress", "silence"]
+
+_silent = False
+
+
+def silence() -> None:
+    """Show no bar in this process from now on."""
+    global _silent  # noqa: PLW0603 - the command line's --quiet, said once
+    _silent = True
 
 
 class _RateColumn(ProgressColumn):
@@ -58,7 +66,7 @@ def progress(
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or _silent or not console.is_terminal,
     )
     with bar:
         task = bar.add_task(description, total=total, completed=done, unit=unit)

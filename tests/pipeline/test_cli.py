@@ -362,6 +362,13 @@ def test_a_folder_in_the_place_of_a_file_is_said_in_one_line(run, tmp_path):
     assert done.stderr.splitlines() == [f"qdllm: {tmp_path}: cannot be read or written (Is a directory)"]
 
 
+def test_features_of_an_encoder_fitted_on_other_rows_are_refused(tmp_path, data):
+    features = tmp_path / "f.parquet"
+    qdllm("embed", data, "--seed", 1, "--encoder", "tfidf", "--out", features, "--quiet")
+    line = refused("distill", data, "--teacher", "none", "--features", features, "--out", tmp_path / "run")
+    assert "fitted on other training rows" in line
+
+
 def test_labels_unknown_to_the_student_are_refused(run, tmp_path):
     data = _file(tmp_path, "d.csv", "text,label\ngoal,sport\nrain,weather\n")
     assert "row 2: label 'weather'" in refused("evaluate", run, data)

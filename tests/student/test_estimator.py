@@ -174,6 +174,8 @@ def test_parameters_out_of_range_are_refused(moons, wrong, error, says):
         (lambda k: k | {"labelled": np.ones(300)}, "labelled must be 300 booleans"),
         (lambda k: k | {"validation": np.ones(300, dtype=bool)}, "validation holds every row"),
         (lambda k: k | {"classes": [0, 2]}, "is not one of the classes"),
+        (lambda k: k | {"classes": [1, 0]}, "must be sorted"),
+        (lambda k: {"y": None, "soft_labels": np.ones((300, 1))}, "only one class"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(moons, change, says):

@@ -263,7 +263,7 @@ def _download(asset: Asset, scratch: Path, *, quiet: bool) -> Path:
     total = asset.download // _MEGABYTE
     with (
         progress(f"fetching {asset.name}", total=total, unit="MB", quiet=quiet) as advance,
-        subprocess.Popen(  # noqa: S603 - a fixed command on pinned names
+        subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

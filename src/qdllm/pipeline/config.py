@@ -39,7 +39,7 @@ class DataConfig(_Section):
         0.2, description="Share of the rows kept back for testing, where `test` is not set."
     )
     labels_per_class: int | None = Field(
-        None, ge=2, description="Hide all labels but this many a class from teacher and student."
+        None, ge=1, description="Hide all labels but this many a class from teacher and student."
     )
 
 
@@ -129,6 +129,15 @@ class RunConfig(_Section):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise ConfigError(f"{where}: {name}: {first['msg']} (got {first['input']!r})") from error
+
+    def without_files(self) -> Self:
+        """Forget soft labels and features made before: for the commands that make them."""
+        return self.model_copy(
+            update={
+                "teacher": self.teacher.model_copy(update={"labels": None}),
+                "encoder": self.encoder.model_copy(update={"features": None}),
+            }
+        )
 
     def to_toml(self, path: str | Path) -> None:
         """Write the configuration with every field spelled out, but for those that are not set."""

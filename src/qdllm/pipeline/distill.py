@@ -65,6 +65,7 @@ def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[
     encoded = encode_texts(config, texts)
     clock.lap("encoding")
     _log.info("%s", _describe(texts))
+    run.metrics.unlink(missing_ok=True)  # a run is finished when it has them
     config.to_toml(run.config)
     if labels is not None:
         labels.write(run.labels)

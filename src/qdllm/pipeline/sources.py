@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from qdllm.data import (
     read_dataset,
     split_dataset,
 )
-from qdllm.encoders import Encoder, Features, make_encoder
+from qdllm.encoders import Encoder, Features, TransformerEncoder, make_encoder
 from qdllm.errors import DataError
+from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
 from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
 
@@ -137,12 +139,25 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
         path = Path(config.encoder.features)
         features = Features.read(path)
         folder = _encoder_folder(path)
+        if features.meta.get("fitted_on", _training_rows(texts)) != _training_rows(texts):
+            raise DataError(
+                f"{path}: its encoder was fitted on other training rows than this run's; "
+                "embed with the same data, --test and --seed"
+            )
+        if (
+            folder.is_dir()
+            and read_json(folder / "config.json")["fingerprint"] != features.meta["fingerprint"]
+        ):
+            raise DataError(f"{folder}: another encoder than the one that made {path}; embed again")
         return Encoded(
             features.align(texts.dataset.row_ids), features.meta, folder=folder if folder.is_dir() else None
         )
     encoder = make_encoder(config.encoder.source, seed=config.seed)
     encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
-    return Encoded(encoder.encode(texts.dataset.texts), _about(encoder), encoder)
+    about = _about(encoder)
+    if not isinstance(encoder, TransformerEncoder):
+        about["fitted_on"] = _training_rows(texts)
+    return Encoded(encoder.encode(texts.dataset.texts), about, encoder)
 
 
 def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
@@ -157,6 +172,11 @@ def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
     encoded.save_encoder(_encoder_folder(out))
     Features(texts.dataset.row_ids, encoded.x, encoded.about).write(out)
     return int(encoded.x.shape[1])
+
+
+def _training_rows(texts: Texts) -> str:
+    rows = sorted(texts.dataset.row_ids[i] for i in texts.split.indices("train"))
+    return sha256("".join(rows).encode()).hexdigest()
 
 
 def _about(encoder: Encoder) -> dict[str, Any]:

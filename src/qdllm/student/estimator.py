@@ -287,8 +287,10 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> NDArray[np.int64]:
         """Set `classes_`; return class indices, -1 where no label may be used."""
         if y is None:
-            width = np.asarray(soft_labels).shape[-1]
-            self.classes_ = np.arange(width) if classes is None else np.asarray(classes)
+            width = np.atleast_1d(np.asarray(soft_labels)).shape[-1]
+            self.classes_ = np.arange(width) if classes is None else _sorted_classes(classes)
+            if len(self.classes_) < 2:
+                raise DataError("soft_labels has only one class: classifying needs at least two")
             return np.full(n_rows, -1, dtype=np.int64)
         labels = np.asarray(y)
         if labels.ndim == 2 and labels.shape[1] == 1:
@@ -300,7 +302,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         usable = _mask(labelled, n_rows, "labelled", default=True)
         if usable.any():
             check_classification_targets(labels[usable])
-        self.classes_ = np.unique(labels[usable]) if classes is None else np.asarray(classes)
+        self.classes_ = np.unique(labels[usable]) if classes is None else _sorted_classes(classes)
         if len(self.classes_) < 2:
             raise DataError(f"y has only one class, {self.classes_.tolist()}: classifying needs at least two")
         codes = np.full(n_rows, -1, dtype=np.int64)
@@ -332,6 +334,13 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
             held_out[rows] = True
         return held_out
+
+
+def _sorted_classes(classes: ArrayLike) -> NDArray[Any]:
+    names = np.asarray(classes)
+    if names.ndim != 1 or not np.array_equal(names, np.unique(names)):
+        raise DataError(f"classes must be sorted, each once; they are {names.tolist()}")
+    return names
 
 
 def _mask(value: ArrayLike | None, n_rows: int, name: str, *, default: bool) -> NDArray[np.bool_]:
