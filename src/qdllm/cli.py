@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
+from rich.table import Column, Table
 
 import qdllm
 from qdllm.errors import ConfigError, QdllmError
@@ -439,17 +439,24 @@ def _print_metrics(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> N
     if as_json:
         _print_json(metrics)
         return
-    test_rows = metrics["rows"]["test"]
-    table = Table("model", "validation", f"test accuracy ({test_rows} rows) [95 %]", "F1", "as the teacher")
+    table = Table(
+        Column("accuracy in percent", no_wrap=True),
+        "validation",
+        Column("test [95 %]", no_wrap=True),
+        "F1",
+        "as teacher",
+        caption=f"{metrics['rows']['test']} test rows, seen by no training and no choice",
+    )
     if metrics["teacher"] is not None:
-        _add_row(table, f"teacher: {metrics['teacher']['about'].get('teacher', '')}", metrics["teacher"])
+        about = metrics["teacher"]["about"]
+        _add_row(table, f"teacher: {about.get('teacher', '')} {about.get('mode', '')}", metrics["teacher"])
     for name, found in metrics["students"].items():
         chosen = (
-            "  ← chosen on validation"
+            " (chosen on validation)"
             if name == metrics["chosen_encoding"] and len(metrics["students"]) > 1
             else ""
         )
-        _add_row(table, f"student, {name} encoding{chosen}", found)
+        _add_row(table, f"student, {name}{chosen}", found)
     for name, found in metrics["controls"].items():
         if found is not None:
             _add_row(table, name.replace("_", " "), found)

@@ -160,8 +160,10 @@ class ProbeTeacher(Teacher):
                 logits = out_of_fold(x, codes, folds, choice.strength, len(task.classes))
             return log_loss(logits, task.codes[judges], fit_temperature(logits, task.codes[judges]))
 
+        # few labels cannot tell poolings apart, and a choice among many would rather be luck
+        poolings = _POOLINGS if task.source == "validation" else ("mean+last",)
         best = min(
-            (Choice(layer, pooling, _STRENGTHS[1]) for layer in layers for pooling in _POOLINGS), key=loss
+            (Choice(layer, pooling, _STRENGTHS[1]) for layer in layers for pooling in poolings), key=loss
         )
         best = min((Choice(best.layer, best.pooling, strength) for strength in _STRENGTHS), key=loss)
         self._keep(task.take(rows), states[:, layers.index(best.layer)], best.layer)
@@ -281,7 +283,9 @@ def _fitted(x: NDArray[np.float32], codes: NDArray[np.int64], strength: float) -
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000)).fit(x, codes)
+    # in float32 the line search can give up early
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    return probe.fit(x.astype(np.float64), codes)
 
 
 def _log_odds(probe: Any, x: NDArray[np.float32], n_classes: int) -> NDArray[np.float64]:
