@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -101,13 +102,15 @@ class TextStudent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ConfigError("neither a teacher nor a label: give y, or a teacher")
         classes, soft = dataset.classes, None
         if self.teacher is not None:
-            teacher = self.teacher
+            teacher = copy.deepcopy(self.teacher)  # fitting must not change a parameter
             if isinstance(teacher, str):
                 teacher = make_teacher(teacher, seed=self.seed)
             labels = label_dataset(teacher, dataset, split)
             classes, soft = labels.classes, labels.align(dataset.row_ids, labels.classes)
         encoder = (
-            make_encoder(self.encoder, seed=self.seed) if isinstance(self.encoder, str) else self.encoder
+            make_encoder(self.encoder, seed=self.seed)
+            if isinstance(self.encoder, str)
+            else copy.deepcopy(self.encoder)
         )
         self.encoder_ = encoder.fit([dataset.texts[i] for i in split.indices("train")])
         student = Student(seed=self.seed) if self.student is None else clone(self.student)
