@@ -1,7 +1,7 @@
 """The better of two ways to ask the same language model, by name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,18 @@ from qdllm.data import TextDataset
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.probe import ProbeTeacher
 from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
-from qdllm.teachers.task import Task
+from qdllm.teachers.task import Task, stratified_sample
 
 __all__ = ["AutoTeacher"]
 
+_PROMPTED_ROWS = 300  # enough to tell two ways apart that differ by several points
+_UNLABELLED_ROWS = 100
+
 
 class AutoTeacher(Teacher):
-    """Few-shot prompt or probe, whichever is more accurate on the same calibration rows.
+    """Few-shot prompt or probe, whichever is more accurate on calibration rows.
+
+    The prompt is judged on at most 300 of the probe's rows.
 
     Parameters
     ----------
@@ -62,7 +67,8 @@ class AutoTeacher(Teacher):
     @property
     def settings(self) -> dict[str, Any]:
         """See `Teacher.settings`."""
-        return {"teacher": "auto", "candidates": [teacher.settings for teacher in self.candidates]}
+        settings = [teacher.settings for teacher in self.candidates]
+        return {"teacher": "auto", "candidates": settings, "prompted_rows": _PROMPTED_ROWS}
 
     def describe(self) -> dict[str, Any]:
         """See `Teacher.describe`."""
@@ -78,12 +84,21 @@ class AutoTeacher(Teacher):
 
     def _fit(self, task: Task) -> None:
         for teacher in self.candidates:
-            teacher._learn(task)
+            teacher._learn(_smaller(task, self.seed) if isinstance(teacher, PromptTeacher) else task)
         self.chosen = max(self.candidates, key=_accuracy)
         self._held_out = self.chosen._held_out
 
     def _logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return self.chosen._logits(texts)
+
+
+def _smaller(task: Task, seed: int) -> Task:
+    """Fewer rows for a prompt, which costs seconds a long text."""
+    return replace(
+        task,
+        calibration=stratified_sample(task.calibration, task.codes, _PROMPTED_ROWS, seed=seed),
+        unlabelled=np.random.default_rng([seed, 12]).permutation(task.unlabelled)[:_UNLABELLED_ROWS],
+    )
 
 
 def _accuracy(teacher: Teacher) -> float:
