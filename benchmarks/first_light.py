@@ -2,6 +2,8 @@
 
     qdllm bench first-light [--tasks reviews,topic] [--seeds 3] [--encoder minilm] [--json] [--out FOLDER]
 
+Tasks that the file in FOLDER holds already, measured with the same settings, are not measured again.
+
 The demonstration tasks come with `qdllm fetch`; topic, hiding and emotion (AG News, steganalysis and
 Sentiment140, as the QD-LLM authors published them) from the folder that QDLLM_TASKS names, as
 TASK_train.csv and TASK_test.csv. One split a task; the seeds are the student's. The encoding is chosen by
@@ -29,7 +31,7 @@ import qdllm
 from qdllm.circuits import ENCODINGS
 from qdllm.compare import Interval, fit_logistic_regression, mean_interval, paired_difference
 from qdllm.data import DEMO_TASKS
-from qdllm.files import write_json, write_text
+from qdllm.files import read_json, write_json, write_text
 from qdllm.pipeline import demo_config
 from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig
 from qdllm.pipeline.distill import fit_student
@@ -49,20 +51,32 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    started = time.perf_counter()
-    results = {
+    results: dict[str, Any] = {
         "schema": {"name": "qdllm.first-light", "version": 1},
-        "command": f"qdllm bench first-light --tasks {options.tasks} --seeds {options.seeds} "
-        f"--encoder {options.encoder}",
+        "command": f"qdllm bench first-light --seeds {options.seeds} --encoder {options.encoder}",
         "machine": _machine(),
         "seeds": list(range(options.seeds)),
         "encoder": options.encoder,
-        "tasks": {task: measure(task, options.encoder, options.seeds) for task in options.tasks.split(",")},
+        "tasks": {},
     }
-    results["seconds"] = round(time.perf_counter() - started, 1)
-    write_json(options.out / "first-light.json", results)
-    write_text(options.out / "first-light.md", as_markdown(results))
+    path = options.out / "first-light.json"
+    if path.is_file():
+        results["tasks"] = _finished(path, results)
+    for task in options.tasks.split(","):
+        if task not in results["tasks"]:
+            started = time.perf_counter()
+            found = measure(task, options.encoder, options.seeds)
+            results["tasks"][task] = {**found, "seconds": round(time.perf_counter() - started, 1)}
+            write_json(path, results)
+            write_text(options.out / "first-light.md", as_markdown(results))
     print(json.dumps(results, indent=2) if options.json else as_markdown(results))
+
+
+def _finished(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Tasks that an earlier run with the same settings has measured; remove the file to measure anew."""
+    earlier = read_json(path)
+    same = all(earlier.get(name) == wanted[name] for name in ("schema", "command", "machine"))
+    return dict(earlier["tasks"]) if same else {}
 
 
 def measure(task: str, encoder: str, seeds: int) -> dict[str, Any]:
@@ -131,7 +145,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"Made by `{results['command']}` on {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
         f"Python {machine['python']}, torch {machine['torch']}, scikit-learn {machine['scikit-learn']}, "
-        f"qdllm {machine['qdllm']}; {results['seconds'] / 60:.0f} minutes, soft labels and features cached.",
+        f"qdllm {machine['qdllm']}; soft labels and features cached.",
         "",
         "Accuracy in percent on test rows that no training, selection or calibration has seen, mean over "
         "seeds; in brackets the 95 % interval over rows. **Bold**: the encoding chosen on validation rows. "
