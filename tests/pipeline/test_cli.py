@@ -219,9 +219,12 @@ def test_the_better_encoding_is_chosen_on_validation_rows(folder, data, test_dat
 def test_an_interrupted_run_goes_on_where_it_stopped(folder, data, test_data, soft_labels):
     straight, stopped = folder / "straight", folder / "stopped"
     options = ("--test", test_data, "--labels", soft_labels, "--encoder", "tfidf", "--qubits", 4, "--quiet")
-    options = (*options, "--epochs", 400, "--config", folder / "patient.toml")
-    (folder / "patient.toml").write_text("[student]\npatience = 400\n")
-    command = [sys.executable, "-m", "qdllm", "distill", data, "--out", stopped, *options]
+    options = (*options, "--epochs", 1500, "--config", folder / "patient.toml")
+    (folder / "patient.toml").write_text("[student]\npatience = 1500\n")
+    # A job in the background of a shell inherits a deaf ear for SIGINT.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script += "from qdllm.cli import main; main()"
+    command = [sys.executable, "-c", script, "distill", data, "--out", stopped, *options]
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(stopped.glob("checkpoint*")) and time.monotonic() < deadline:
