@@ -153,7 +153,15 @@ def test_predict_writes_parquet(run, test_data, folder):
 def test_evaluate_gives_the_scores_of_the_run(run, test_data):
     found = json.loads(qdllm("evaluate", run, test_data, "--json").stdout)
     metrics = json.loads((run / "metrics.json").read_text())["student"]["test"]
+    assert found.pop("rows_seen_in_training") == 0
     assert found == pytest.approx(metrics)
+
+
+def test_evaluate_says_how_many_rows_the_student_was_trained_on(run, data):
+    found = json.loads(qdllm("evaluate", run, data, "--json").stdout)
+    assert found["rows_seen_in_training"] == found["rows"] == 200
+    alone = json.loads(qdllm("evaluate", run / "student", data, "--json").stdout)
+    assert alone["rows_seen_in_training"] is None
 
 
 @pytest.mark.parametrize("version", [2, 3])

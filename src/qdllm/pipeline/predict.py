@@ -79,8 +79,9 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     Returns
     -------
     dict
-        What `qdllm.compare.scores` returns, and ``agreement_with_teacher``: None where the teacher's soft
-        labels do not cover the rows.
+        What `qdllm.compare.scores` returns; ``agreement_with_teacher``, None where the teacher's soft labels
+        do not cover the rows; and ``rows_seen_in_training``, on which no score is honest: None where only the
+        student is at hand, not its run.
 
     Raises
     ------
@@ -104,7 +105,11 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     soft = _teacher_probabilities(RunFolder(path), dataset, tuple(classes), labels)
     if soft is not None:
         agreement = float((proba.argmax(axis=1) == soft.argmax(axis=1)).mean())
-    return {**scores(truth, proba, classes), "agreement_with_teacher": agreement}
+    return {
+        **scores(truth, proba, classes),
+        "agreement_with_teacher": agreement,
+        "rows_seen_in_training": _count_seen(RunFolder(path), dataset),
+    }
 
 
 def export_qasm(path: str | Path, version: int, out: str | Path, text: str | None = None) -> str:
@@ -159,6 +164,14 @@ def _in_batches(
 
 def _choose(student: TextStudent, proba: NDArray[np.float64]) -> list[str]:
     return [str(name) for name in student.classes_[proba.argmax(axis=1)]]
+
+
+def _count_seen(run: RunFolder, dataset: TextDataset) -> int | None:
+    if not run.split.is_file():
+        return None
+    split = pq.read_table(run.split, columns=["row_id", "part"]).to_pydict()
+    seen = {row for row, part in zip(split["row_id"], split["part"], strict=True) if part != "test"}
+    return sum(row in seen for row in dataset.row_ids)
 
 
 def _teacher_probabilities(
