@@ -451,11 +451,7 @@ def _print_metrics(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> N
         about = metrics["teacher"]["about"]
         _add_row(table, f"teacher: {about.get('teacher', '')} {about.get('mode', '')}", metrics["teacher"])
     for name, found in metrics["students"].items():
-        chosen = (
-            " (chosen on validation)"
-            if name == metrics["chosen_encoding"] and len(metrics["students"]) > 1
-            else ""
-        )
+        chosen = " (chosen)" if name == metrics["chosen_encoding"] and len(metrics["students"]) > 1 else ""
         _add_row(table, f"student, {name}{chosen}", found)
     for name, found in metrics["controls"].items():
         if found is not None:
