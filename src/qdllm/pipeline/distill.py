@@ -72,14 +72,16 @@ def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[
     Features(texts.dataset.row_ids, encoded.x, encoded.about).write(run.features)
     run.write_split(texts.dataset, texts.split)
 
+    probabilities: dict[str, NDArray[np.float64]] = {}
     results: dict[str, dict[str, Any]] = {}
     for name, student in candidates.items():
         _log.info("training the student (%s encoding)", name)
         fit_student(student, encoded.x, texts, classes, soft, checkpoint=run.checkpoint(name), quiet=quiet)
-        results[name] = _scores(texts, classes, student.predict_proba(encoded.x), soft)
+        probabilities[name] = student.predict_proba(encoded.x)
+        results[name] = _scores(texts, classes, probabilities[name], soft)
     clock.lap("training")
     chosen = max(results, key=lambda name: _merit(results[name]["validation"]))
-    student, proba = candidates[chosen], candidates[chosen].predict_proba(encoded.x)
+    student = candidates[chosen]
     control = _control(encoded.x, texts, classes, soft)
     clock.lap("controls")
     metrics = {
@@ -97,7 +99,7 @@ def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[
         "parameters": _count_parameters(student, encoded),
         "seconds": clock.laps,
     }
-    run.write_predictions(texts.dataset, texts.split, student.classes_, proba, soft)
+    run.write_predictions(texts.dataset, texts.split, student.classes_, probabilities[chosen], soft)
     _save_student(run, student, encoded, config, texts, labels, metrics)
     write_json(run.metrics, metrics)
     for name in candidates:

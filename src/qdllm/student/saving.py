@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -161,8 +162,6 @@ def load_student(cls: type[_S], path: Path) -> _S:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    import hashlib
-
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
