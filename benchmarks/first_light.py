@@ -13,25 +13,21 @@ mean accuracy on validation rows, before a test row is looked at.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-import qdllm
 from qdllm.circuits import ENCODINGS
 from qdllm.compare import Interval, fit_logistic_regression, mean_interval, paired_difference
 from qdllm.data import DEMO_TASKS
 from qdllm.files import read_json, write_json, write_text
+from qdllm.machine import describe_machine
 from qdllm.pipeline import demo_config
 from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig
 from qdllm.pipeline.distill import fit_student
@@ -54,7 +50,7 @@ def main() -> None:
     results: dict[str, Any] = {
         "schema": {"name": "qdllm.first-light", "version": 1},
         "command": f"qdllm bench first-light --seeds {options.seeds} --encoder {options.encoder}",
-        "machine": _machine(),
+        "machine": describe_machine("torch", "scikit-learn"),
         "seeds": list(range(options.seeds)),
         "encoder": options.encoder,
         "tasks": {},
@@ -207,25 +203,6 @@ def _percent(interval: dict[str, float], *, sign: bool = False) -> str:
     form = "+.1f" if sign else ".1f"
     value, low, high = (format(100 * interval[key], form) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
-
-
-def _machine() -> dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "qdllm": qdllm.__version__,
-    }
 
 
 if __name__ == "__main__":
