@@ -155,10 +155,11 @@ def test_bad_observables_are_refused(observables, message):
 
 def test_too_many_qubits_are_refused_before_memory_is_taken():
     with pytest.raises(TooLargeError, match="40 qubits"):
-        StatevectorSimulator(Circuit(40).h(0))
-    simulator = StatevectorSimulator(Circuit(20).rx(input_symbol("x"), 0))
+        StatevectorSimulator(qd_llm(40, 2))
+    simulator = StatevectorSimulator(qd_llm(20, 1))
+    inputs = torch.zeros(100_000, 20)
     with pytest.raises(TooLargeError, match="100000 sample"):
-        simulator(torch.zeros(100_000, 1), torch.zeros(0))
+        simulator(inputs, torch.zeros(simulator.circuit.n_parameters))
 
 
 def test_non_contiguous_inputs_are_taken():

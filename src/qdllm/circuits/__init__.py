@@ -5,6 +5,7 @@ from qdllm.circuits.angles import Angle, Symbol, input_symbol, parameter
 from qdllm.circuits.ansatz import ANSATZE, make_ansatz, qd_llm
 from qdllm.circuits.circuit import GATES, Circuit, Gate
 from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, compile_circuit
+from qdllm.circuits.cones import LightCone, light_cones
 from qdllm.circuits.drawing import draw_mpl, draw_text
 from qdllm.circuits.encodings import (
     ENCODINGS,
@@ -29,6 +30,7 @@ __all__ = [
     "Diagonal",
     "Encoding",
     "Gate",
+    "LightCone",
     "LinearEncoding",
     "Local",
     "MinMaxEncoding",
@@ -42,6 +44,7 @@ __all__ = [
     "draw_text",
     "each_z",
     "input_symbol",
+    "light_cones",
     "make_ansatz",
     "make_encoding",
     "parameter",

@@ -13,7 +13,7 @@ from qdllm.circuits.circuit import Circuit
 from qdllm.circuits.observables import Observable, each_z
 from qdllm.circuits.rotations import Rotation, is_trivial, mark_live, odd, to_rotations
 
-__all__ = ["CompiledCircuit", "Diagonal", "Local", "compile_circuit", "stage_basis"]
+__all__ = ["CompiledCircuit", "Diagonal", "Local", "assemble", "compile_circuit", "stage_basis"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class CompiledCircuit:
     Parameters
     ----------
     circuit : Circuit
-        What was compiled.
+        What was compiled; it names inputs and parameters.
+    n_qubits : int
+        Qubits that the stages act on: those of the circuit, or fewer in a light cone.
     angles : tuple of Angle
         The merged angles that the stages name by index.
     stages : tuple of Local and Diagonal
@@ -66,14 +68,10 @@ class CompiledCircuit:
     """
 
     circuit: Circuit
+    n_qubits: int
     angles: tuple[Angle, ...]
     stages: tuple[Stage, ...]
     observables: tuple[Observable, ...]
-
-    @property
-    def n_qubits(self) -> int:
-        """Number of qubits."""
-        return self.circuit.n_qubits
 
     @cached_property
     def constants(self) -> npt.NDArray[np.float64]:
@@ -123,6 +121,13 @@ def compile_circuit(circuit: Circuit, observables: Sequence[Observable] | None =
     """
     observables = each_z(circuit.n_qubits) if observables is None else observables
     rotations, observables = to_rotations(circuit, observables)
+    return assemble(circuit, circuit.n_qubits, rotations, observables)
+
+
+def assemble(
+    circuit: Circuit, n_qubits: int, rotations: Sequence[Rotation], observables: tuple[Observable, ...]
+) -> CompiledCircuit:
+    """Schedule rotations of `n_qubits` qubits into stages; dead ones are left out, equal ones added up."""
     while True:
         live = mark_live(rotations, observables)
         levels = _schedule(r for r, alive in zip(rotations, live, strict=True) if alive)
@@ -141,7 +146,7 @@ def compile_circuit(circuit: Circuit, observables: Sequence[Observable] | None =
             start = len(angles)
             angles += level.diagonal.values()
             stages.append(Diagonal(tuple((z, start + i) for i, (_, z) in enumerate(level.diagonal))))
-    return CompiledCircuit(circuit, tuple(angles), tuple(stages), observables)
+    return CompiledCircuit(circuit, n_qubits, tuple(angles), tuple(stages), observables)
 
 
 def stage_basis(

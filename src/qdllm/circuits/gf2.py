@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["apply", "extend", "invert", "table", "transpose_apply"]
+__all__ = ["apply", "coordinates", "extend", "invert", "table", "transpose_apply"]
 
 
 def apply(columns: Sequence[int], vector: int) -> int:
@@ -29,6 +29,22 @@ def extend(echelon: list[int], vector: int) -> bool:
     if vector:
         echelon.append(vector)
     return vector != 0
+
+
+def coordinates(basis: Sequence[int], vector: int) -> int | None:
+    """Return which of some independent vectors add up to `vector`, as a mask; None if none do."""
+    reduced: list[tuple[int, int]] = []
+    for index, column in enumerate(basis):
+        reduced.append(_reduce(reduced, column, 1 << index))
+    left, mask = _reduce(reduced, vector, 0)
+    return None if left else mask
+
+
+def _reduce(echelon: Sequence[tuple[int, int]], vector: int, mask: int) -> tuple[int, int]:
+    for pivot, label in echelon:
+        if vector ^ pivot < vector:
+            vector, mask = vector ^ pivot, mask ^ label
+    return vector, mask
 
 
 def invert(columns: Sequence[int]) -> tuple[int, ...]:

@@ -6,18 +6,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from qdllm.circuits import Circuit, compile_circuit
+from qdllm.circuits import Circuit, CompiledCircuit, compile_circuit, light_cones
 from qdllm.circuits.observables import Observable, parse_observables
 from qdllm.errors import CircuitError
+from qdllm.simulate.cone import ConeSimulator
 from qdllm.simulate.kernel_engine import KernelEngine
-from qdllm.simulate.memory import fits, require_memory
+from qdllm.simulate.memory import require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
 __all__ = ["StatevectorSimulator"]
 
 
 class StatevectorSimulator:
-    """Simulate a circuit's full state vector and return exact expectation values.
+    """Simulate a circuit's state vector and return exact expectation values.
+
+    Observables that see only some of the qubits are simulated on those alone (`light_cones`).
 
     Parameters
     ----------
@@ -59,28 +62,26 @@ class StatevectorSimulator:
             raise CircuitError(f"unknown engine {engine!r}: use auto, kernel or torch")
         self.circuit = circuit
         self.observables: tuple[Observable, ...] = parse_observables(observables, circuit.n_qubits)
-        self.compiled = compile_circuit(circuit, self.observables)
-        self._kernel: KernelEngine | None = None
-        if engine != "torch" and KernelEngine.can_run(self.compiled):
-            self._kernel = KernelEngine(self.compiled)
-        elif engine == "kernel":
-            raise CircuitError(
-                "the compiled kernel is not built here or does not read X and Y: use engine='auto'"
-            )
+        self._cones = tuple(ConeSimulator(cone, engine) for cone in light_cones(circuit, self.observables))
         self._choose(1, torch.float32, torch.device("cpu"))
 
     @cached_property
-    def _torch(self) -> TorchEngine:
-        return TorchEngine(self.compiled)
+    def _whole(self) -> CompiledCircuit:
+        return compile_circuit(self.circuit)
 
     @cached_property
     def _sampler(self) -> TorchEngine:
-        return TorchEngine(compile_circuit(self.circuit))
+        return TorchEngine(self._whole)
 
     @property
     def engine(self) -> str:
-        """What runs on the CPU: ``kernel (INSTRUCTION SET)`` or ``torch``."""
-        return f"kernel ({self._kernel.instruction_set})" if self._kernel else "torch"
+        """What runs on the CPU: ``kernel (INSTRUCTION SET)`` or ``torch``, and on which light cones."""
+        names = " and ".join(sorted({cone.engine for cone in self._cones}))
+        sizes = [cone.n_qubits for cone in self._cones]
+        if sizes == [self.circuit.n_qubits]:
+            return names
+        cones = "one light cone" if len(sizes) == 1 else f"{len(sizes)} light cones"
+        return f"{names}, {cones} of at most {max(sizes)} qubit(s)"
 
     @property
     def n_observables(self) -> int:
@@ -110,13 +111,20 @@ class StatevectorSimulator:
             If the batch needs more memory than there is.
         """
         self._check(inputs, parameters)
-        engine = self._choose(len(inputs), inputs.dtype, inputs.device)
-        return (engine or self._torch).expectations(inputs, parameters)
+        engines = self._choose(len(inputs), inputs.dtype, inputs.device)
+        if len(engines) == 1:
+            return engines[0].expectations(inputs, parameters)
+        values = inputs.new_zeros(len(inputs), self.n_observables)
+        for cone, engine in zip(self._cones, engines, strict=True):
+            found = engine.expectations(inputs, parameters)
+            values = values.index_add(1, cone.columns.to(values.device), found)
+        return values
 
     def probabilities(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """Return every bit string's probability: (batch, 2^n_qubits), bit q of an index being qubit q."""
         self._check(inputs, parameters)
-        self._require_torch_memory(len(inputs), inputs.dtype)
+        needed = TorchEngine.memory(self._whole, len(inputs), inputs.dtype)
+        require_memory(needed, f"{self.circuit.n_qubits} qubits for {len(inputs)} sample(s)")
         return self._sampler.probabilities(inputs, parameters)
 
     @torch.no_grad()
@@ -145,18 +153,10 @@ class StatevectorSimulator:
             max=cumulative.shape[1] - 1
         )
 
-    def _choose(self, batch: int, dtype: torch.dtype, device: torch.device) -> KernelEngine | None:
-        """Return the kernel, or None for torch; refuse what fits neither."""
-        if self._kernel and device.type == "cpu" and fits(self._kernel.memory(batch, dtype)):
-            return self._kernel
-        self._require_torch_memory(batch, dtype)
-        return None
-
-    def _require_torch_memory(self, batch: int, dtype: torch.dtype) -> None:
-        # Autograd keeps about three copies of the state a stage.
-        copies = 3 * (len(self.compiled.stages) + 1)
-        needed = 2**self.circuit.n_qubits * 2 * dtype.itemsize * batch * copies
-        require_memory(needed, f"{self.circuit.n_qubits} qubits for {batch} sample(s)")
+    def _choose(
+        self, batch: int, dtype: torch.dtype, device: torch.device
+    ) -> list[KernelEngine | TorchEngine]:
+        return [cone.choose(batch, dtype, device) for cone in self._cones]
 
     def _check(self, inputs: Tensor, parameters: Tensor) -> None:
         for name, tensor in (("inputs", inputs), ("parameters", parameters)):

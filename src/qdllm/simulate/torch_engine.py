@@ -25,6 +25,12 @@ class TorchEngine:
         What to run.
     """
 
+    @staticmethod
+    def memory(compiled: CompiledCircuit, batch: int, dtype: torch.dtype) -> int:
+        """Return the bytes that a forward and backward pass take, about."""
+        copies = 3 * (len(compiled.stages) + 1)  # autograd keeps about three of the state a stage
+        return int(2**compiled.n_qubits * 2 * dtype.itemsize * batch * copies)
+
     def __init__(self, compiled: CompiledCircuit) -> None:
         self.compiled = compiled
         self.n_qubits = compiled.n_qubits

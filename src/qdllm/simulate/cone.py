@@ -1,0 +1,64 @@
+"""One light cone and what can run it."""
+
+from functools import cached_property
+
+import torch
+
+from qdllm.circuits import LightCone
+from qdllm.errors import CircuitError
+from qdllm.simulate.kernel_engine import KernelEngine
+from qdllm.simulate.memory import fits, require_memory
+from qdllm.simulate.torch_engine import TorchEngine
+
+__all__ = ["ConeSimulator"]
+
+
+class ConeSimulator:
+    """Choose the engine of a light cone.
+
+    Parameters
+    ----------
+    cone : LightCone
+        What to run.
+    engine : str
+        ``"auto"``, ``"kernel"`` or ``"torch"``, see `StatevectorSimulator`.
+    """
+
+    def __init__(self, cone: LightCone, engine: str) -> None:
+        self.compiled = cone.compiled
+        self.columns = torch.tensor(cone.columns)
+        self._kernel: KernelEngine | None = None
+        if engine != "torch" and KernelEngine.can_run(self.compiled):
+            self._kernel = KernelEngine(self.compiled)
+        elif engine == "kernel":
+            raise CircuitError(
+                "the compiled kernel is not built here or does not read X and Y: use engine='auto'"
+            )
+
+    @property
+    def n_qubits(self) -> int:
+        """Qubits of the cone."""
+        return self.compiled.n_qubits
+
+    @property
+    def engine(self) -> str:
+        """What runs on the CPU."""
+        return f"kernel ({self._kernel.instruction_set})" if self._kernel else "torch"
+
+    def choose(self, batch: int, dtype: torch.dtype, device: torch.device) -> KernelEngine | TorchEngine:
+        """Return the kernel where it is built, serves and fits into memory, else torch.
+
+        Raises
+        ------
+        TooLargeError
+            If neither fits.
+        """
+        if self._kernel and device.type == "cpu" and fits(self._kernel.memory(batch, dtype)):
+            return self._kernel
+        needed = TorchEngine.memory(self.compiled, batch, dtype)
+        require_memory(needed, f"{self.n_qubits} qubits for {batch} sample(s)")
+        return self._torch
+
+    @cached_property
+    def _torch(self) -> TorchEngine:
+        return TorchEngine(self.compiled)
