@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+namespace qdllm {
 namespace {
 
 template <class Real, int N>
@@ -43,8 +44,10 @@ struct Constants<double> {
                                          -1.38888888888730564116e-3,  4.16666666666665929218e-2};
 };
 
-template <class Real, int N>
+template <class Scalar, int N>
 struct Lanes {
+    typedef Scalar Real;
+    static constexpr int lanes = N;
     typedef typename VectorOf<Real, N>::type V;
     typedef typename VectorOf<Real, N>::mask M;
     typedef Constants<Real> C;
@@ -83,3 +86,4 @@ struct Lanes {
 };
 
 }  // namespace
+}  // namespace qdllm
