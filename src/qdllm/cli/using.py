@@ -1,0 +1,90 @@
+"""Commands that use a student: predict, evaluate, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qdllm.cli.app import app
+from qdllm.cli.options import AsJson, Charset, DataArgument, LabelColumn, Quiet, RunArgument, TextColumn
+from qdllm.cli.printing import print_json, print_report, shorten
+from qdllm.errors import ConfigError
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", metavar="[TEXT]…")] = None,
+    input_data: Annotated[str | None, typer.Option("--input", help="Texts from a file or folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write Parquet in place of printing.")] = None,
+    text: TextColumn = None,
+    encoding: Charset = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Classify texts."""
+    from qdllm import pipeline
+    from qdllm.data import TextDataset, read_dataset
+
+    if (texts is None) == (input_data is None):
+        raise ConfigError("give either TEXT arguments or --input DATA")
+    if input_data is not None:
+        dataset = read_dataset(input_data, text=text or "text", encoding=encoding or "utf-8")
+    else:
+        dataset = TextDataset.from_lists(texts or [], name="the TEXT arguments")
+    if out is not None:
+        rows = pipeline.write_predictions(run, dataset, out, quiet=quiet)
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
+    predictions = pipeline.predict(run, dataset.texts)
+    if as_json:
+        print_json(predictions)
+        return
+    table = Table("label", "probability", "text")
+    for row in predictions:
+        table.add_row(row["label"], f"{row['proba'][row['label']]:.3f}", shorten(row["text"]))
+    Console().print(table)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: DataArgument,
+    labels: Annotated[str | None, typer.Option(help="The teacher's soft labels of these rows.")] = None,
+    text: TextColumn = None,
+    label_column: LabelColumn = None,
+    encoding: Charset = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a student on labelled rows."""
+    from qdllm import pipeline
+    from qdllm.data import read_dataset
+
+    dataset = read_dataset(
+        data,
+        text=text or "text",
+        label=label_column or "label",
+        encoding=encoding or "utf-8",
+        require_labels=True,
+    )
+    print_report(pipeline.evaluate(run, dataset, labels), as_json=as_json)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    format_name: Annotated[
+        Literal["qasm3", "qasm2"], typer.Option("--format", help="What to write.")
+    ] = "qasm3",
+    text: Annotated[str | None, typer.Option(help="Bind the inputs to the angles of this text.")] = None,
+) -> None:
+    """Write the trained circuit for other tools."""
+    from qdllm import pipeline
+
+    note = pipeline.export_qasm(run, int(format_name[-1]), out, text)
+    typer.echo(f"{out}: {note}")
