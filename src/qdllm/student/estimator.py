@@ -18,7 +18,7 @@ from qdllm.circuits import make_ansatz, make_encoding
 from qdllm.distill import Batch, DistillationLoss, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
-from qdllm.student.model import StudentModel
+from qdllm.student.model import ProjectedModel, StudentModel
 
 if TYPE_CHECKING:
     from qdllm.student.saving import Provenance
@@ -175,8 +175,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         training = rows.take(torch.as_tensor(np.flatnonzero(~held_out)))
         chosen_by = rows.take(torch.as_tensor(np.flatnonzero(held_out))) if held_out.any() else training
-        circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        model = StudentModel(n_features, len(self.classes_), circuit, self.encoding, self.seed)
+        model = self._make_model(n_features, len(self.classes_))
         self.history_ = train(
             model,
             training,
@@ -187,7 +186,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             quiet=quiet,
         )
         model.fold_scaling(torch.as_tensor(mean), torch.as_tensor(scale))
-        self.model_ = model.double().eval()
+        self.model_: Any = model.double().eval()
         return self
 
     def check_parameters(self) -> None:
@@ -262,6 +261,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from qdllm.student.saving import load_student
 
         return load_student(cls, Path(path))
+
+    def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
+        """Make the untrained module; a control is a student with another one."""
+        circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+        return StudentModel(n_features, n_classes, circuit, self.encoding, self.seed)
 
     def _training_options(self, n_rows: int) -> TrainingOptions:
         epochs = self.epochs

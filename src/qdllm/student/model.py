@@ -9,10 +9,23 @@ from torch import Tensor, nn
 from qdllm.circuits import Circuit, make_encoding
 from qdllm.simulate import StatevectorSimulator
 
-__all__ = ["StudentModel"]
+__all__ = ["ProjectedModel", "StudentModel"]
 
 
-class StudentModel(nn.Module):
+class ProjectedModel(nn.Module):
+    """Any model that begins with a linear map of the features, `projection`: what `Student` can train."""
+
+    projection: nn.Linear
+
+    @torch.no_grad()
+    def fold_scaling(self, mean: Tensor, scale: Tensor) -> None:
+        """Let the projection take raw features where it took (x − mean) / scale."""
+        weight = self.projection.weight.double() / scale.double()
+        self.projection.bias.copy_(self.projection.bias.double() - weight @ mean.double())
+        self.projection.weight.copy_(weight)
+
+
+class StudentModel(ProjectedModel):
     """A variational circuit between two linear maps.
 
     Parameters
@@ -57,10 +70,3 @@ class StudentModel(nn.Module):
         """Name what no weight shows; `qdllm.distill.train` tells checkpoints of different students by it."""
         gates = sha256("; ".join(map(str, self.circuit.gates)).encode()).hexdigest()[:16]
         return f"encoding={self.encoding.name}, circuit={self.circuit.name}, gates={gates}"
-
-    @torch.no_grad()
-    def fold_scaling(self, mean: Tensor, scale: Tensor) -> None:
-        """Let the projection take raw features where it took (x − mean) / scale."""
-        weight = self.projection.weight.double() / scale.double()
-        self.projection.bias.copy_(self.projection.bias.double() - weight @ mean.double())
-        self.projection.weight.copy_(weight)
