@@ -7,9 +7,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-__all__ = ["Interval", "mean_interval", "paired_difference", "scores", "wilson_interval"]
+__all__ = [
+    "Interval",
+    "calibration_error",
+    "log_loss",
+    "mean_interval",
+    "paired_difference",
+    "quality",
+    "scores",
+    "teacher_divergence",
+    "wilson_interval",
+]
 
 _Z95 = 1.959963984540054
+_LEAST = 1e-12  # no class is given less probability than this where a logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,74 @@ def scores(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[object
         "recall_weighted": float(recall),
         "f1_weighted": float(f1),
     }
+
+
+def quality(
+    codes: ArrayLike, probabilities: ArrayLike, soft_labels: ArrayLike | None = None
+) -> dict[str, float | None]:
+    """Return all that a comparison reports of one model's answers.
+
+    Parameters
+    ----------
+    codes : array of int, shape (n,)
+        Gold classes.
+    probabilities : array, shape (n, n_classes)
+        The model's.
+    soft_labels : array, shape (n, n_classes), optional
+        The teacher's.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``precision_weighted``, ``recall_weighted``, ``f1_weighted``, ``log_loss``,
+        ``calibration_error``; ``agreement_with_teacher`` and ``kl_to_teacher``, None without a teacher.
+    """
+    proba = np.asarray(probabilities, dtype=float)
+    found: dict[str, float | None] = dict(scores(codes, proba, range(proba.shape[1])))
+    for name in ("rows", "accuracy_low", "accuracy_high"):
+        del found[name]
+    found |= {"log_loss": log_loss(codes, proba), "calibration_error": calibration_error(codes, proba)}
+    if soft_labels is None:
+        return {**found, "agreement_with_teacher": None, "kl_to_teacher": None}
+    soft = np.asarray(soft_labels, dtype=float)
+    same = proba.argmax(axis=1) == soft.argmax(axis=1)
+    return {
+        **found,
+        "agreement_with_teacher": float(same.mean()),
+        "kl_to_teacher": teacher_divergence(soft, proba),
+    }
+
+
+def log_loss(codes: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean of −log p(gold class), in nats."""
+    proba = np.asarray(probabilities, dtype=float)
+    given = proba[np.arange(len(proba)), np.asarray(codes)]
+    return float(-np.log(given.clip(_LEAST)).mean())
+
+
+def teacher_divergence(soft_labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Mean Kullback–Leibler divergence KL(teacher‖model) over rows, in nats.
+
+    Parameters
+    ----------
+    soft_labels, probabilities : array, shape (n, n_classes)
+        The teacher's and the model's.
+    """
+    p, q = np.asarray(soft_labels, dtype=float), np.asarray(probabilities, dtype=float)
+    return float((p * (np.log(p.clip(_LEAST)) - np.log(q.clip(_LEAST)))).sum(axis=1).mean())
+
+
+def calibration_error(codes: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
+    """Return the expected calibration error (Guo et al. 2017, arXiv 1706.04599): 15 bins of equal width.
+
+    The mean distance between a model's confidence and its accuracy, in bins of the confidence: the
+    probability of the chosen class.
+    """
+    proba = np.asarray(probabilities, dtype=float)
+    confidence, hit = proba.max(axis=1), proba.argmax(axis=1) == np.asarray(codes)
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, weights=hit - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(proba))
 
 
 def _normal_interval(per_row: NDArray[np.float64]) -> Interval:
