@@ -1,6 +1,6 @@
 import pytest
 
-from qdllm.circuits import make_ansatz, qd_llm
+from qdllm.circuits import ANSATZE, GATES, analyse, make_ansatz, qd_llm, reuploading, tree
 from qdllm.errors import CircuitError, ConfigError
 
 
@@ -48,3 +48,26 @@ def test_an_ansatz_is_made_by_name():
         make_ansatz("qd_llm", 0, 3)
     with pytest.raises(CircuitError, match="layers"):
         make_ansatz("qd_llm", 4, -1)
+
+
+@pytest.mark.parametrize("name", sorted(ANSATZE))
+@pytest.mark.parametrize(("n_qubits", "n_layers"), [(1, 0), (1, 1), (2, 1), (3, 2), (5, 3)])
+def test_every_ansatz_fits_every_size(name, n_qubits, n_layers):
+    circuit = make_ansatz(name, n_qubits, n_layers)
+    assert circuit.name == name
+    assert circuit.n_qubits == n_qubits
+    assert circuit.input_names == tuple(f"x_{i}" for i in range(circuit.n_inputs))
+    assert len(set(circuit.parameter_names)) == circuit.n_parameters
+    if n_qubits > 1 and n_layers:
+        assert any(GATES[gate.name][0] == 2 for gate in circuit.gates)
+        assert analyse(circuit).n_effective >= 1
+
+
+def test_reuploading_gives_every_layer_inputs_of_its_own():
+    assert reuploading(4, 3).n_inputs == 12
+
+
+def test_a_tree_joins_all_qubits_in_as_few_gates_as_can_be():
+    pairs = [gate.qubits for gate in tree(11, 1).gates if gate.name == "RZZ"]
+    assert len(pairs) == 10
+    assert {q for pair in pairs for q in pair} == set(range(11))

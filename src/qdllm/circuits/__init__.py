@@ -2,7 +2,7 @@
 
 from qdllm.circuits.analysis import CircuitReport, analyse, prune
 from qdllm.circuits.angles import Angle, Symbol, input_symbol, parameter
-from qdllm.circuits.ansatz import ANSATZE, make_ansatz, qd_llm
+from qdllm.circuits.ansatz import ANSATZE, brick, hardware_efficient, make_ansatz, qd_llm, reuploading, tree
 from qdllm.circuits.circuit import GATES, Circuit, Gate
 from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, compile_circuit
 from qdllm.circuits.cones import LightCone, light_cones
@@ -39,10 +39,12 @@ __all__ = [
     "Symbol",
     "TanhEncoding",
     "analyse",
+    "brick",
     "compile_circuit",
     "draw_mpl",
     "draw_text",
     "each_z",
+    "hardware_efficient",
     "input_symbol",
     "light_cones",
     "make_ansatz",
@@ -51,7 +53,9 @@ __all__ = [
     "parse_observables",
     "prune",
     "qd_llm",
+    "reuploading",
     "to_native",
     "to_qasm2",
     "to_qasm3",
+    "tree",
 ]
