@@ -438,3 +438,19 @@ def test_a_missing_extra_names_itself(tmp_path, data):
     )
     assert done.returncode == 2, done.stderr
     assert "qdllm[llm]" in done.stderr
+
+
+def test_inspect_tells_and_draws(tmp_path):
+    shown = qdllm("inspect", "qd_llm", "--qubits", 3, "--layers", 1).stdout
+    assert "3 qubits, 3 inputs" in shown
+    assert "q0: ─RX(x_0)" in shown
+    report = json.loads(qdllm("inspect", "brick", "--json", "--out", tmp_path / "brick.txt").stdout)
+    assert report["n_parameters"] == 32
+    assert "RZZ(l0_zz0)" in (tmp_path / "brick.txt").read_text()
+    assert {"engine", "kernel"} <= set(json.loads(qdllm("inspect", "--engine", "--json").stdout))
+
+
+def test_inspect_refuses_what_it_does_not_know():
+    assert "neither a folder nor an ansatz" in refused("inspect", "nothing")
+    assert "at least 1" in refused("inspect", "qd_llm", "--qubits", 0)
+    assert "or --engine" in refused("inspect")

@@ -40,6 +40,16 @@ np.save({str(tmp_path / "p.npy")!r}, loaded.predict_proba(load_iris().data))
     assert np.array_equal(np.load(tmp_path / "p.npy"), student.predict_proba(X))
 
 
+@pytest.mark.parametrize(("ansatz", "readout"), [("reuploading", "z"), ("tree", "zz"), ("brick", "strings")])
+def test_other_circuits_and_readouts_survive(ansatz, readout, tmp_path):
+    original = Student(n_qubits=4, ansatz=ansatz, readout=readout, epochs=1).fit(X, Y)
+    original.save_pretrained(tmp_path / "s")
+    loaded = Student.from_pretrained(tmp_path / "s")
+    np.testing.assert_allclose(loaded.predict_proba(X), original.predict_proba(X), atol=1e-12)
+    n_read = {"z": 4, "zz": 4 + 6, "strings": 15}[readout]
+    assert loaded.parameter_counts()["readout"] == 3 * n_read + 3
+
+
 @pytest.mark.parametrize("labels", [Y, Y == 1, np.array(list("abc"))[Y], Y.astype(float)])
 def test_classes_keep_their_type(labels, tmp_path):
     original = Student(n_qubits=2, epochs=1).fit(X, labels)

@@ -16,13 +16,21 @@ from qdllm.circuits.encodings import (
     make_encoding,
 )
 from qdllm.circuits.native import to_native
-from qdllm.circuits.observables import Observable, PauliString, each_z, parse_observables
+from qdllm.circuits.observables import (
+    READOUTS,
+    Observable,
+    PauliString,
+    each_z,
+    parse_observables,
+    readout_labels,
+)
 from qdllm.circuits.qasm import to_qasm2, to_qasm3
 
 __all__ = [
     "ANSATZE",
     "ENCODINGS",
     "GATES",
+    "READOUTS",
     "Angle",
     "Circuit",
     "CircuitReport",
@@ -53,6 +61,7 @@ __all__ = [
     "parse_observables",
     "prune",
     "qd_llm",
+    "readout_labels",
     "reuploading",
     "to_native",
     "to_qasm2",

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from qdllm.errors import CircuitError
+from qdllm.errors import CircuitError, ConfigError
 
-__all__ = ["Observable", "PauliString", "each_z", "parse_observables"]
+__all__ = ["READOUTS", "Observable", "PauliString", "each_z", "parse_observables", "readout_labels"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,35 @@ def _parse(observable: str | Mapping[str, float], n_qubits: int) -> Observable:
         if not math.isfinite(coefficient):
             raise CircuitError(f"Pauli string {label!r}: its coefficient {coefficient!r} is not finite")
     return tuple((PauliString.from_label(label), float(c)) for label, c in observable.items())
+
+
+READOUTS = ("z", "zz", "strings")
+"""What a student may read: every Z; also every product of two; or every product of Zs there is."""
+
+_MOST_STRINGS = 10
+
+
+def readout_labels(readout: str, n_qubits: int) -> list[str]:
+    """Return the Pauli strings of a readout, those of fewest qubits first.
+
+    A linear layer on them is a trained observable: with ``"strings"``, any that is diagonal.
+
+    Parameters
+    ----------
+    readout : str
+        One of `READOUTS`.
+    n_qubits : int
+        At most 10 for ``"strings"``, of which there are 2^n - 1.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or there would be too many strings.
+    """
+    if readout not in READOUTS:
+        raise ConfigError(f"unknown readout {readout!r}: use one of {', '.join(READOUTS)}")
+    if readout == "strings" and n_qubits > _MOST_STRINGS:
+        raise ConfigError(f"the readout 'strings' of {n_qubits} qubits is too wide: at most {_MOST_STRINGS}")
+    largest = {"z": 1, "zz": 2, "strings": n_qubits}[readout]
+    chosen = (set(q) for size in range(1, largest + 1) for q in combinations(range(n_qubits), size))
+    return ["".join("Z" if q in some else "I" for q in reversed(range(n_qubits))) for some in chosen]

@@ -161,9 +161,16 @@ def distill(
     layers: Annotated[
         int | None, typer.Option(help="Number of ansatz layers [2].", rich_help_panel=TRAINING)
     ] = None,
+    ansatz: Annotated[
+        str | None,
+        typer.Option(help="Circuit: see `inspect` [qd_llm].", rich_help_panel=TRAINING),
+    ] = None,
     angles: Annotated[
         str | None,
         typer.Option(help="From features to angles: linear, tanh, minmax, auto.", rich_help_panel=TRAINING),
+    ] = None,
+    readout: Annotated[
+        str | None, typer.Option(help="What is measured: z, zz, strings [z].", rich_help_panel=TRAINING)
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of the teacher [0.5].", rich_help_panel=TRAINING)
@@ -194,7 +201,9 @@ def distill(
             "student": {
                 "n_qubits": qubits,
                 "n_layers": layers,
+                "ansatz": ansatz,
                 "encoding": angles,
+                "readout": readout,
                 "alpha": alpha,
                 "temperature": temperature,
                 "epochs": epochs,

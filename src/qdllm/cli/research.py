@@ -1,4 +1,4 @@
-"""Commands that look closer: bench."""
+"""Commands that look closer: inspect, bench."""
 
 from __future__ import annotations
 
@@ -9,10 +9,47 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 import qdllm
 from qdllm.cli.app import app
+from qdllm.cli.options import AsJson
+from qdllm.cli.printing import print_json, print_report
 from qdllm.errors import ConfigError
+
+
+@app.command()
+def inspect(
+    target: Annotated[
+        str | None, typer.Argument(metavar="RUN|ANSATZ", help="A run, a saved student, or an ansatz by name.")
+    ] = None,
+    qubits: Annotated[int | None, typer.Option(help="Number of qubits of an ansatz [11].")] = None,
+    layers: Annotated[int | None, typer.Option(help="Number of layers of an ansatz [2].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw into a file: .png, .svg, .pdf, or text in any other.")
+    ] = None,
+    engine: Annotated[bool, typer.Option("--engine", help="Tell what simulates circuits here.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a circuit comes to, and draw it."""
+    from qdllm import pipeline
+    from qdllm.simulate import available_engines
+
+    if (target is None) != engine:
+        raise ConfigError("give either RUN or the name of an ansatz, or --engine")
+    if target is None:
+        print_report(available_engines(), as_json=as_json)
+        return
+    circuit, report = pipeline.inspect_circuit(target, qubits, layers)
+    if out is not None:
+        pipeline.save_drawing(circuit, out)
+        report["drawing"] = str(out)
+    if as_json:
+        print_json(report)
+        return
+    typer.echo(pipeline.describe_circuit(report))
+    if out is None:
+        typer.echo(f"\n{circuit.draw(Console().width)}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

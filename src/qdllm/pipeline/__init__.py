@@ -3,6 +3,7 @@
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.demo import demo, demo_config
 from qdllm.pipeline.distill import distill
+from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
 from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
@@ -12,13 +13,16 @@ __all__ = [
     "RunFolder",
     "demo",
     "demo_config",
+    "describe_circuit",
     "distill",
     "embed_texts",
     "evaluate",
     "export_qasm",
+    "inspect_circuit",
     "label_texts",
     "load_texts",
     "predict",
+    "save_drawing",
     "student_folder",
     "write_predictions",
 ]

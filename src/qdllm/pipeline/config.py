@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qdllm.circuits import ANSATZE
 from qdllm.errors import ConfigError
 from qdllm.files import write_text
 
@@ -76,11 +77,14 @@ class StudentConfig(_Section):
 
     n_qubits: int = Field(11, ge=1, description="Number of qubits.")
     n_layers: int = Field(2, ge=1, description="Number of ansatz layers.")
-    ansatz: str = Field("qd_llm", description="Name of the circuit.")
+    ansatz: str = Field("qd_llm", description=f"Name of the circuit: {', '.join(sorted(ANSATZE))}.")
     encoding: Literal["auto", "linear", "tanh", "minmax"] = Field(
         "linear",
         description="How the projection's output becomes angles; `minmax` is the paper's, `auto` tries all "
         "and keeps the best on validation rows.",
+    )
+    readout: Literal["z", "zz", "strings"] = Field(
+        "z", description="What is measured: every Z, also every product of two, or every product."
     )
     alpha: float = Field(0.5, ge=0.0, le=1.0, description="Weight of the teacher against the gold label.")
     temperature: float = Field(2.0, gt=0.0, allow_inf_nan=False, description="Softening in the KL term.")

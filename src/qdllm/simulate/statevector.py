@@ -10,11 +10,11 @@ from qdllm.circuits import Circuit, CompiledCircuit, compile_circuit, light_cone
 from qdllm.circuits.observables import Observable, parse_observables
 from qdllm.errors import CircuitError
 from qdllm.simulate.cone import ConeSimulator
-from qdllm.simulate.kernel_engine import KernelEngine
+from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
 from qdllm.simulate.memory import require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
-__all__ = ["StatevectorSimulator"]
+__all__ = ["StatevectorSimulator", "available_engines"]
 
 
 class StatevectorSimulator:
@@ -181,3 +181,14 @@ class StatevectorSimulator:
         for name, tensor in (("inputs", inputs), ("parameters", parameters)):
             if not bool(torch.isfinite(tensor).all()):
                 raise CircuitError(f"{name} hold a value that is not finite")
+
+
+def available_engines() -> dict[str, str]:
+    """Say what simulates circuits on this machine."""
+    sets = instruction_sets()
+    return {
+        "engine": f"kernel ({sets[0]})" if sets else "torch",
+        "kernel": f"built, with {', '.join(sets)}" if sets else "not built: no compiler was found at install",
+        "threads": str(torch.get_num_threads()),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }

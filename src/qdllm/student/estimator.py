@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qdllm.circuits import make_ansatz, make_encoding
+from qdllm.circuits import make_ansatz, make_encoding, readout_labels
 from qdllm.distill import Batch, DistillationLoss, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
@@ -46,6 +46,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Name of the circuit (`qdllm.circuits.make_ansatz`).
     encoding : {"linear", "tanh", "minmax"}
         How the projection's output becomes angles; "minmax" is the paper's.
+    readout : {"z", "zz", "strings"}
+        What is measured: ⟨Z⟩ of every qubit as in the paper, also every product of two Zs, or every product.
     alpha : float
         Weight of the teacher against the gold label, in [0, 1].
     temperature : float
@@ -88,6 +90,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         n_layers: int = 2,
         ansatz: str = "qd_llm",
         encoding: str = "linear",
+        readout: str = "z",
         alpha: float = 0.5,
         temperature: float = 2.0,
         epochs: int | None = None,
@@ -103,6 +106,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_layers = n_layers
         self.ansatz = ansatz
         self.encoding = encoding
+        self.readout = readout
         self.alpha = alpha
         self.temperature = temperature
         self.epochs = epochs
@@ -200,7 +204,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._training_options(n_rows=1)
         DistillationLoss(self.alpha, self.temperature)
         make_encoding(self.encoding)
-        StatevectorSimulator(make_ansatz(self.ansatz, self.n_qubits, self.n_layers))
+        circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+        StatevectorSimulator(circuit, readout_labels(self.readout, circuit.n_qubits))
         if not 0.0 < self.validation_fraction < 1.0:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}: it must be in (0, 1)")
 
@@ -265,7 +270,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
         """Make the untrained module; a control is a student with another one."""
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        return StudentModel(n_features, n_classes, circuit, self.encoding, self.seed)
+        return StudentModel(n_features, n_classes, circuit, self.encoding, self.readout, self.seed)
 
     def _training_options(self, n_rows: int) -> TrainingOptions:
         epochs = self.epochs

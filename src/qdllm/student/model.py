@@ -1,4 +1,4 @@
-"""The student as a torch module: projection → encoding → circuit → ⟨Z⟩ → linear readout."""
+"""The student as a torch module: projection → encoding → circuit → expectation values → linear readout."""
 
 import math
 from hashlib import sha256
@@ -6,7 +6,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor, nn
 
-from qdllm.circuits import Circuit, make_encoding
+from qdllm.circuits import Circuit, make_encoding, readout_labels
 from qdllm.simulate import StatevectorSimulator
 
 __all__ = ["ProjectedModel", "StudentModel"]
@@ -33,27 +33,32 @@ class StudentModel(ProjectedModel):
     n_features, n_classes : int
         Width of the input and of the logits.
     circuit : Circuit
-        Its inputs are angles in radians; its observables are ⟨Z⟩ of every qubit.
+        Its inputs are angles in radians.
     encoding : str
         Name of the map from the projection's output to angles (`qdllm.circuits.make_encoding`).
+    readout : str
+        Which products of Zs the linear readout is of (`qdllm.circuits.READOUTS`).
     seed : int
         Seeds the initial parameters.
     """
 
-    def __init__(self, n_features: int, n_classes: int, circuit: Circuit, encoding: str, seed: int) -> None:
+    def __init__(
+        self, n_features: int, n_classes: int, circuit: Circuit, encoding: str, readout: str, seed: int
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.circuit = circuit
         self.encoding = make_encoding(encoding)
-        self.simulator = StatevectorSimulator(circuit)
+        self.observables = readout_labels(readout, circuit.n_qubits)
+        self.simulator = StatevectorSimulator(circuit, self.observables)
         self.projection = nn.Linear(n_features, circuit.n_inputs)
         self.theta = nn.Parameter(torch.empty(circuit.n_parameters))
-        self.readout = nn.Linear(circuit.n_qubits, n_classes)
+        self.readout = nn.Linear(len(self.observables), n_classes)
         nn.init.normal_(self.projection.weight, std=1 / math.sqrt(n_features), generator=generator)
         nn.init.zeros_(self.projection.bias)
         # Near the identity, far from the flat middle of parameter space (barren plateaus).
         nn.init.normal_(self.theta, std=0.1, generator=generator)
-        nn.init.normal_(self.readout.weight, std=1 / math.sqrt(circuit.n_qubits), generator=generator)
+        nn.init.normal_(self.readout.weight, std=1 / math.sqrt(len(self.observables)), generator=generator)
         nn.init.zeros_(self.readout.bias)
 
     def angles(self, x: Tensor) -> Tensor:

@@ -14,11 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import qdllm
-from qdllm.circuits import make_ansatz
 from qdllm.errors import QdllmError, SavedModelError
 from qdllm.files import atomic_folder, file_sha256, write_json, write_text
 from qdllm.student.estimator import Student
-from qdllm.student.model import StudentModel
 
 __all__ = ["Provenance", "StudentConfig", "load_student", "read_config", "save_student", "write_student"]
 
@@ -146,8 +144,7 @@ def load_student(cls: type[_S], path: Path) -> _S:
     try:
         weights = load_file(path / _WEIGHTS)
         student = cls(**config.parameters)
-        circuit = make_ansatz(student.ansatz, student.n_qubits, student.n_layers)
-        model = StudentModel(config.n_features, len(config.classes), circuit, student.encoding, student.seed)
+        model = student._make_model(config.n_features, len(config.classes))
         model.load_state_dict(weights)
     except (OSError, SafetensorError, TypeError, RuntimeError, QdllmError) as error:
         raise SavedModelError(
