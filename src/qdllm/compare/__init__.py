@@ -21,12 +21,13 @@ from qdllm.compare.statistics import (
     resampled,
     resampled_test,
 )
-from qdllm.compare.task import ComparisonTask, Contender, Fitted, Lesson, Rows, Setting
+from qdllm.compare.task import ComparisonTask, Contender, Fitted, Group, Lesson, Rows, Setting
 
 __all__ = [
     "ComparisonTask",
     "Contender",
     "Fitted",
+    "Group",
     "Interval",
     "Lesson",
     "McNemar",

@@ -1,15 +1,214 @@
 """Models that stand beside every student, trained on the same features, labels and rows."""
 
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
 
-__all__ = ["fit_logistic_regression"]
+from qdllm.circuits import Circuit, make_ansatz, make_encoding, readout_labels
+from qdllm.compare.linear import LogisticRegression, RandomFourier, SupportVectors
+from qdllm.compare.task import Contender, Fitted, Group, Lesson, Rows, Setting
+from qdllm.files import write_json
+from qdllm.student import ProjectedModel, Student, StudentModel
+
+__all__ = [
+    "FrozenCircuit",
+    "Mlp",
+    "NoCircuit",
+    "NoEntanglement",
+    "StudentContender",
+    "controls",
+    "fit_logistic_regression",
+]
+
+
+class StudentContender(Contender):
+    """The student itself; a subclass puts another module in the place of its circuit, and nothing else.
+
+    Loss, training loop, options and settings are the same for all of them.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Of `qdllm.Student`, where they are not its defaults: the first setting. `seed` is overruled.
+    """
+
+    name = "student"
+    group: Group = "student"
+    uses = "features"
+    estimator: ClassVar[type[Student]] = Student
+    encodings: ClassVar[tuple[str, ...]] = ("linear", "tanh")
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = dict(parameters)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """See `Contender.identity`."""
+        return {"name": self.name, "parameters": self.parameters}
+
+    def settings(self, budget: int) -> list[Setting]:
+        """As configured; with another encoding; regularised less; led less by the teacher."""
+        base = Student(**self.parameters).get_params()
+        first = base["encoding"] if base["encoding"] in self.encodings else self.encodings[0]
+        encodings = (first, next(name for name in self.encodings if name != first))
+        regularisations = ((base["dropout"], base["weight_decay"]), (0.2, 0.1))
+        grid = [
+            {"encoding": encoding, "dropout": dropout, "weight_decay": decay, "alpha": alpha}
+            for alpha in (base["alpha"], 0.1)
+            for dropout, decay in regularisations
+            for encoding in encodings
+        ]
+        return list(grid[:budget])
+
+    def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
+        """See `Contender.fit`."""
+        student = self.estimator(**{**self.parameters, **setting, "seed": seed})
+        both = (lesson.train, lesson.validation)
+        codes = np.concatenate([rows.y for rows in both])
+        soft = [rows.soft for rows in both if rows.soft is not None]
+        student.fit(
+            np.concatenate([rows.x for rows in both]),
+            codes.clip(0),
+            labelled=codes >= 0,
+            soft_labels=np.concatenate(soft) if soft else None,
+            validation=np.arange(len(codes)) >= len(lesson.train),
+            classes=np.arange(len(lesson.classes)),
+        )
+        return _FittedStudent(student)
+
+
+class NoCircuit(StudentContender):
+    """The student with its circuit taken out: projection, encoding, readout."""
+
+    name = "no-circuit"
+    group = "control"
+
+    class estimator(Student):  # noqa: N801 - an attribute of the class
+        """Reads the angles out."""
+
+        def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
+            width = make_ansatz(self.ansatz, self.n_qubits, self.n_layers).n_inputs
+            return _TwoLayers(n_features, width, n_classes, make_encoding(self.encoding), self.seed)
+
+
+class NoEntanglement(StudentContender):
+    """The student with its entanglement taken out: its circuit without two-qubit gates, read out alike."""
+
+    name = "no-entanglement"
+    group = "control"
+
+    class estimator(Student):  # noqa: N801 - an attribute of the class
+        """Runs every qubit for itself."""
+
+        def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
+            whole = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+            gates = [gate for gate in whole.gates if len(gate.qubits) == 1]
+            circuit = Circuit(whole.n_qubits, gates, name=f"{whole.name}, not entangled")
+            return StudentModel(n_features, n_classes, circuit, self.encoding, self.readout, self.seed)
+
+
+class FrozenCircuit(StudentContender):
+    """The student with its circuit random and frozen: angles uniform in ±π, never trained."""
+
+    name = "frozen-circuit"
+    group = "control"
+
+    class estimator(Student):  # noqa: N801 - an attribute of the class
+        """Trains projection and readout alone."""
+
+        def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
+            model = super()._make_model(n_features, n_classes)
+            assert isinstance(model, StudentModel)  # noqa: S101 - for the type checker
+            generator = torch.Generator().manual_seed(self.seed)
+            with torch.no_grad():
+                model.theta.uniform_(-math.pi, math.pi, generator=generator)
+            model.theta.requires_grad = False
+            return model
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
+
+
+class Mlp(StudentContender):
+    """A network of one hidden layer with the fewest units that give it as many parameters as the student."""
+
+    name = "mlp"
+    group = "control"
+    encodings = ("relu", "tanh")
+
+    class estimator(Student):  # noqa: N801 - an attribute of the class
+        """Takes the name of an activation for that of an encoding."""
+
+        def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
+            circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+            wanted = (n_features + 1) * circuit.n_inputs + circuit.n_parameters
+            wanted += (len(readout_labels(self.readout, circuit.n_qubits)) + 1) * n_classes
+            width = math.ceil((wanted - n_classes) / (n_features + 1 + n_classes))
+            return _TwoLayers(n_features, width, n_classes, _ACTIVATIONS[self.encoding], self.seed)
+
+        def check_parameters(self) -> None:
+            """Check all but the encoding, which is an activation here."""
+            Student(**{**self.get_params(), "encoding": "linear"}).check_parameters()
+
+
+def controls(parameters: Mapping[str, Any]) -> list[Contender]:
+    """Return the student of these parameters and every control, those that take longest first."""
+    kinds = (StudentContender, FrozenCircuit, NoEntanglement, NoCircuit, Mlp)
+    trained = [kind(parameters) for kind in kinds]
+    return [*trained, SupportVectors(), RandomFourier(), LogisticRegression()]
+
+
+class _TwoLayers(ProjectedModel):
+    """Two linear maps and what stands between them, begun as the student's are."""
+
+    def __init__(
+        self,
+        n_features: int,
+        width: int,
+        n_classes: int,
+        between: Callable[[Tensor], Tensor],
+        seed: int,
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.projection = nn.Linear(n_features, width)
+        self.between = between
+        self.readout = nn.Linear(width, n_classes)
+        for layer in (self.projection, self.readout):
+            nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.in_features), generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.readout(self.between(self.projection(x)))
+        return logits
+
+
+class _FittedStudent(Fitted):
+    def __init__(self, student: Student) -> None:
+        self.student = student
+        parameters = list(student.model_.parameters())
+        self.n_parameters = sum(p.numel() for p in parameters)
+        self.n_trained = sum(p.numel() for p in parameters if p.requires_grad)
+
+    def predict_proba(self, rows: Rows) -> NDArray[np.float64]:
+        return self.student.predict_proba(rows.x)
+
+    def save(self, folder: Path) -> None:
+        weights = {name: t.float().contiguous() for name, t in self.student.model_.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        write_json(folder / "config.json", self.student.get_params())
+
 
 # Inverse regularisation on standardised features: from almost none of the data to almost all of it.
 _STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
@@ -46,4 +245,4 @@ def fit_logistic_regression(
 
 
 def _logistic_regression(strength: float) -> Any:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    return make_pipeline(StandardScaler(), SklearnLogisticRegression(C=strength, max_iter=2000))

@@ -20,10 +20,13 @@ from numpy.typing import NDArray
 from qdllm.errors import DataError
 from qdllm.files import atomic_path
 
-__all__ = ["ComparisonTask", "Contender", "Fitted", "Lesson", "Rows", "Setting"]
+__all__ = ["ComparisonTask", "Contender", "Fitted", "Group", "Lesson", "Rows", "Setting"]
 
 Setting = Mapping[str, Any]
 """One choice of hyperparameters, as JSON values."""
+
+Group = Literal["student", "control", "baseline"]
+"""What a contender stands for."""
 
 _PARTS = ("train", "validation", "test")
 _META = b"qdllm"
@@ -131,7 +134,7 @@ class Contender(ABC):
     """
 
     name: str
-    group: Literal["student", "control", "baseline"]
+    group: Group
     uses: Literal["features", "texts"]
 
     @property
