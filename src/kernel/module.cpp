@@ -146,19 +146,24 @@ struct Program {
         plan.stages.push_back(stage);
     }
 
-    void set_readout(uint32_t n_observables, Masks columns, const Masks &back, uint32_t rank,
-                     const std::vector<PyReading> &readings) {
-        plan.n_qubits = uint32_t(columns.size());
+    void set_size(uint32_t n_qubits, uint32_t n_observables) {
+        plan.n_qubits = n_qubits;
         plan.n_observables = n_observables;
-        plan.rank = rank;
-        plan.top = columns.back();
+    }
+
+    void add_readout(uint64_t flip, bool imaginary, Masks columns, uint32_t rank,
+                     const std::vector<PyReading> &readings) {
+        qdllm::Readout readout;
+        if (flip) readout.reads = imaginary ? qdllm::Readout::imaginary : qdllm::Readout::real;
+        readout.rank = rank;
+        readout.top = columns.back();
         columns.pop_back();
-        plan.rest.set(columns);
-        plan.numbers.set(back);
+        readout.rest.set(columns);
         for (const auto &[observable, string, coefficient] : readings) {
-            plan.single = plan.single && (string & (string - 1)) == 0;
-            plan.readings.push_back({observable, string, coefficient});
+            readout.single = readout.single && (string & (string - 1)) == 0;
+            readout.readings.push_back({observable, string, coefficient});
         }
+        plan.readouts.push_back(readout);
     }
 
     std::unique_ptr<Run<Real>> forward(const Matrix &inputs, const Vector &parameters, const OutMatrix &values,
@@ -192,11 +197,12 @@ void bind(nb::module_ &m, const char *program, const char *run) {
         .def_prop_ro("n_observables", [](const P &p) { return p.plan.n_observables; })
         .def_prop_ro("forward_width", [](const P &p) { return p.kernel.forward_width; })
         .def_prop_ro("backward_width", [](const P &p) { return p.kernel.backward_width; })
+        .def("set_size", &P::set_size)
         .def("set_angles", &P::set_angles)
         .def("set_product", &P::set_product)
         .def("add_diagonal", &P::add_diagonal)
         .def("add_local", &P::add_local)
-        .def("set_readout", &P::set_readout)
+        .def("add_readout", &P::add_readout)
         .def("forward", &P::forward)
         .def("backward", &P::backward);
 }

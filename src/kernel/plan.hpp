@@ -38,13 +38,6 @@ struct Dependence {
     double coefficient;
 };
 
-// A term of an observable: value[observable] += coefficient * string.
-struct Reading {
-    uint32_t observable;
-    uint64_t string;  // over the readout's bits
-    double coefficient;
-};
-
 // The XORs of subsets of some masks, as two short tables.
 struct Span {
     std::vector<uint64_t> low{0}, high{0};
@@ -60,6 +53,28 @@ struct Span {
     }
 };
 
+// A term of an observable: value[observable] += coefficient * string.
+struct Reading {
+    uint32_t observable;
+    uint64_t string;  // over the bits of the readout's numbers
+    double coefficient;
+};
+
+// The strings that flip the same qubits: one pass over pairs of states k and k ^ top. It numbers states anew, so that
+// strings are few bits: only the first `rank` are ever read; `single` says that every string is at most one of them.
+struct Readout {
+    // Z strings weight each state's square; others a pair's real or imaginary part, of psi[k]* psi[k ^ top], and top is
+    // what they flip.
+    enum { squares, real, imaginary } reads = squares;
+    Span rest;  // from a number without its last bit to the state
+    uint64_t top = 0;  // the last bit's
+    uint32_t rank = 0;
+    bool single = true;
+    std::vector<Reading> readings;
+
+    uint32_t kept_bits() const { return single ? 0 : rank; }  // left for a transform; the others are folded
+};
+
 struct Plan {
     uint32_t n_qubits = 0, n_inputs = 0, n_parameters = 0, n_observables = 0, n_tables = 0;
     std::vector<double> constants;     // per angle
@@ -68,14 +83,7 @@ struct Plan {
     std::vector<uint32_t> product_angles;  // rotations of |0...0>
     Span product;                          // the states they reach
     std::vector<Stage> stages;
-    // The readout numbers states anew, so that strings are few bits: only the first `rank` bits are ever read; `single`
-    // says that every string is at most one of them. `rest` and `top` lead from a new number (without its last bit, and
-    // that bit) to the state, `numbers` back.
-    Span rest, numbers;
-    uint64_t top = 0;
-    uint32_t rank = 0;
-    bool single = true;
-    std::vector<Reading> readings;
+    std::vector<Readout> readouts;  // the first: Z strings
 
     uint64_t size() const { return uint64_t(1) << n_qubits; }
     uint64_t n_angles() const { return constants.size(); }

@@ -6,7 +6,7 @@ import torch
 
 from qdllm.circuits import LightCone
 from qdllm.errors import CircuitError
-from qdllm.simulate.kernel_engine import KernelEngine
+from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
 from qdllm.simulate.memory import fits, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
@@ -28,12 +28,10 @@ class ConeSimulator:
         self.compiled = cone.compiled
         self.columns = torch.tensor(cone.columns)
         self._kernel: KernelEngine | None = None
-        if engine != "torch" and KernelEngine.can_run(self.compiled):
+        if engine != "torch" and instruction_sets():
             self._kernel = KernelEngine(self.compiled)
         elif engine == "kernel":
-            raise CircuitError(
-                "the compiled kernel is not built here or does not read X and Y: use engine='auto'"
-            )
+            raise CircuitError("the compiled kernel is not built here: use engine='auto'")
 
     @property
     def n_qubits(self) -> int:

@@ -1,5 +1,6 @@
 """The compiled stages in the CPU kernel: blocks of samples in vector lanes, adjoint gradients, threads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from qdllm.circuits import gf2
 from qdllm.circuits.compiled import CompiledCircuit, Diagonal, stage_basis
+from qdllm.circuits.observables import Observable
 
 try:
     from qdllm.simulate import _kernel
@@ -29,12 +31,12 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 class KernelEngine:
-    """Run a compiled circuit whose observables are sums of Z strings on the CPU; differentiable once.
+    """Run a compiled circuit on the CPU; differentiable once.
 
     Parameters
     ----------
     compiled : CompiledCircuit
-        What to run; see `can_run`.
+        What to run.
     instruction_set : str, optional
         One of `instruction_sets`; default: the best.
     """
@@ -46,11 +48,6 @@ class KernelEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_programs": {}}  # made again where they are needed
-
-    @staticmethod
-    def can_run(compiled: CompiledCircuit) -> bool:
-        """Return whether the kernel is built and reads these observables."""
-        return bool(_kernel) and all(not s.x for observable in compiled.observables for s, _ in observable)
 
     def expectations(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """Return (batch, n_observables) for inputs (batch, n_inputs) and parameters (n_parameters,)."""
@@ -79,6 +76,7 @@ class KernelEngine:
         compiled, n_qubits = self.compiled, self.compiled.n_qubits
         layout = _Layout(n_qubits)
         program = kind(self.instruction_set)
+        program.set_size(n_qubits, len(compiled.observables))
         program.set_angles(
             compiled.circuit.n_inputs,
             compiled.circuit.n_parameters,
@@ -100,14 +98,17 @@ class KernelEngine:
                     _sweeps(rotations, n_qubits, program.forward_width, _FORWARD_PIECE),
                     _sweeps(rotations, n_qubits, program.backward_width, _BACKWARD_PIECE),
                 )
-        terms = [
-            (row, layout.mask(string.z), coefficient)
-            for row, observable in enumerate(compiled.observables)
-            for string, coefficient in observable
-        ]
-        columns, rank = _readout(list(dict.fromkeys(z for _, z, _ in terms if z)), n_qubits)
-        readings = [(row, gf2.transpose_apply(columns, z), coefficient) for row, z, coefficient in terms]
-        program.set_readout(len(compiled.observables), columns, list(gf2.invert(columns)), rank, readings)
+        for (flip, imaginary), terms in _passes(compiled.observables, layout).items():
+            pivot = terms[0][1] if imaginary else flip & -flip
+            strings = [mask ^ pivot if imaginary else mask for _, mask, _ in terms]
+            columns, rank = _numbering(
+                [mask for mask in dict.fromkeys(strings) if mask], flip, pivot, n_qubits
+            )
+            readings = [
+                (row, gf2.transpose_apply(columns, mask), coefficient)
+                for (row, _, coefficient), mask in zip(terms, strings, strict=True)
+            ]
+            program.add_readout(flip, imaginary, columns, rank, readings)
         return program
 
 
@@ -180,11 +181,36 @@ def _sweeps(rotations: list[tuple[int, int, int]], n_qubits: int, width: int, pi
     return sweeps
 
 
-def _readout(strings: list[int], n_qubits: int) -> tuple[list[int], int]:
-    """Return a numbering of states whose first bits are independent strings' parities, and their number."""
+def _passes(
+    observables: Sequence[Observable], layout: _Layout
+) -> dict[tuple[int, bool], list[tuple[int, int, float]]]:
+    """Sort strings by what they flip and whether they read the imaginary part; Z strings come first.
+
+    A string is (row, mask, coefficient): psi[k ^ flip]* psi[k] signed by k's parity with the mask, summed, of
+    which it is the real part or minus the imaginary part.
+    """
+    passes: dict[tuple[int, bool], list[tuple[int, int, float]]] = {(0, False): []}
+    for row, observable in enumerate(observables):
+        for string, coefficient in observable:
+            n_y = (string.x & string.z).bit_count()
+            key = layout.state(string.x), bool(n_y & 1)
+            sign = -1 if n_y & 2 else 1
+            passes.setdefault(key, []).append((row, layout.mask(string.z), sign * coefficient))
+    return passes
+
+
+def _numbering(strings: list[int], flip: int, pivot: int, n_qubits: int) -> tuple[list[int], int]:
+    """Return a numbering of states whose first bits are independent strings' parities, and their number.
+
+    If `flip` is not 0, the last bit is the parity with `pivot`, and flips by it; the strings must not.
+    """
     echelon: list[int] = []
     rows = [mask for mask in strings if gf2.extend(echelon, mask)]
     rank = len(rows)
-    rows += [1 << q for q in range(n_qubits) if gf2.extend(echelon, 1 << q)]
+    for q in range(n_qubits):
+        mask = 1 << q ^ (pivot if flip >> q & 1 else 0)
+        if gf2.extend(echelon, mask):
+            rows.append(mask)
+    rows += [pivot] if flip else []
     columns = [sum((row >> bit & 1) << i for i, row in enumerate(rows)) for bit in range(n_qubits)]
     return list(gf2.invert(columns)), rank

@@ -30,7 +30,7 @@ class StatevectorSimulator:
         Pauli strings such as ``"IZX"`` (last character: qubit 0), or sums of them with coefficients.
         Default: Z of every qubit, column i for qubit i.
     engine : str
-        ``"auto"``: the compiled CPU kernel where it is built and serves (Z strings, on the CPU), else torch.
+        ``"auto"``: the compiled CPU kernel where it is built, for tensors on the CPU; else torch.
         ``"torch"`` is slower and can be differentiated more than once; ``"kernel"`` insists on the kernel.
 
     Raises
