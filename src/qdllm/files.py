@@ -12,7 +12,15 @@ from typing import Any
 
 from qdllm.errors import DataError
 
-__all__ = ["atomic_folder", "atomic_path", "file_sha256", "read_json", "write_json", "write_text"]
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "file_sha256",
+    "folder_bytes",
+    "read_json",
+    "write_json",
+    "write_text",
+]
 
 
 @contextmanager
@@ -80,6 +88,11 @@ def file_sha256(path: str | Path) -> str:
     """Hexadecimal sha256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_bytes(folder: str | Path) -> int:
+    """Count the bytes of all files in a folder and below it."""
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -60,6 +60,16 @@ def test_joined_features_stand_side_by_side(specs: dict[str, str]) -> None:
     assert joined.name == specs["joined"]
 
 
+def test_the_size_on_disk_is_that_of_all_parts(tiny_bert: Path, tmp_path: Path) -> None:
+    joined = make_encoder(f"tfidf+{tiny_bert}").fit(["good film", "bad film", "good food"])
+    words, model = joined.parts  # type: ignore[attr-defined]
+    words.save(tmp_path / "words")
+    assert words.n_bytes == sum(file.stat().st_size for file in (tmp_path / "words").iterdir())
+    assert joined.n_bytes == words.n_bytes + model.n_bytes
+    texts = ["a good one", "a bad one"]
+    np.testing.assert_allclose(joined.encode(texts, cached=False), joined.encode(texts), atol=2e-6)
+
+
 def test_an_encoder_without_a_model_reads_no_torch() -> None:
     code = (
         "import sys; from qdllm.encoders import make_encoder; make_encoder('tfidf').fit(['a b', 'c d']); "

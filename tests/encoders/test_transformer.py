@@ -96,6 +96,13 @@ def test_a_text_is_computed_once(tiny_bert: Path, monkeypatch: pytest.MonkeyPatc
     assert len(seen) == len(TEXTS)
 
 
+def test_without_the_cache_everything_is_computed_again(tiny_bert: Path, tmp_path: Path) -> None:
+    encoder = TransformerEncoder(tiny_bert, cache_dir=tmp_path)
+    fresh = encoder.encode(TEXTS, cached=False)
+    assert not list(tmp_path.rglob("*"))
+    np.testing.assert_allclose(encoder.encode(TEXTS), fresh, atol=2e-6)
+
+
 def test_other_settings_are_never_mixed_in(tiny_bert: Path) -> None:
     whole = TransformerEncoder(tiny_bert)
     cut = TransformerEncoder(tiny_bert, max_tokens=4)
@@ -116,7 +123,10 @@ def test_only_the_parameters_that_inference_needs_are_counted(tiny_llama: Path) 
     behind = sum(p.numel() for layer in model.layers[2:] for p in layer.parameters())
     whole = TransformerEncoder(tiny_llama).n_parameters
     assert whole == sum(p.numel() for p in model.parameters())
-    assert TransformerEncoder(tiny_llama, layer=2).n_parameters == whole - behind
+    part = TransformerEncoder(tiny_llama, layer=2)
+    assert part.n_parameters == whole - behind
+    assert TransformerEncoder(tiny_llama).n_bytes - part.n_bytes == 4 * behind
+    assert 4 * whole < TransformerEncoder(tiny_llama).n_bytes < 4 * whole + 200_000
 
 
 def test_a_changed_model_is_noticed_on_loading(tiny_bert: Path, tmp_path: Path) -> None:

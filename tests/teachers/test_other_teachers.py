@@ -119,6 +119,9 @@ def test_auto_follows_the_kind_of_model(
     modes = [make_teacher(tiny_llama, mode=mode) for mode in ("zero-shot", "few-shot", "probe")]
     assert [type(teacher) for teacher in modes] == [PromptTeacher, PromptTeacher, ProbeTeacher]
     assert [teacher.mode for teacher in modes] == ["zero-shot", "few-shot", "probe"]
+    probe = make_teacher(tiny_llama, mode="probe", layer=3)
+    assert isinstance(probe, ProbeTeacher)
+    assert probe.layers == [3]
 
 
 def test_wrong_requests_are_one_clear_line(tiny_llama: Path, reviews: TextDataset, split: Split) -> None:
@@ -126,6 +129,8 @@ def test_wrong_requests_are_one_clear_line(tiny_llama: Path, reviews: TextDatase
         make_teacher(tiny_llama, mode="best")
     with pytest.raises(ConfigError, match="shots 0"):
         make_teacher(tiny_llama, mode="few-shot", shots=0)
+    with pytest.raises(ConfigError, match="layer 3 is for mode probe; the mode is few-shot"):
+        make_teacher(tiny_llama, mode="few-shot", layer=3)
     with pytest.raises(ConfigError, match="no such file or folder"):
         make_teacher("/no/such/model")
     teacher = make_teacher(tiny_llama, mode="probe")

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["BATCHES", "best_time", "folder_bytes", "one_thread", "peak_memory", "saved_bytes"]
+from qdllm.files import folder_bytes
+
+__all__ = ["BATCHES", "best_time", "one_thread", "peak_memory", "saved_bytes"]
 
 BATCHES = (1, 256)
 """Texts asked about at once, where inference is timed."""
@@ -54,12 +56,7 @@ def saved_bytes(save: Callable[[Path], object]) -> int:
     """Save into a temporary folder, and count the bytes of all files there."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder))
-        return folder_bytes(Path(folder))
-
-
-def folder_bytes(folder: Path) -> int:
-    """Count the bytes of all files in a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        return folder_bytes(folder)
 
 
 def best_time(ask: Callable[[Any], object], pieces: list[Any]) -> float:

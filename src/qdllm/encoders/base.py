@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qdllm.data import TextDataset
 from qdllm.errors import DataError, SavedModelError, WorkError
-from qdllm.files import atomic_folder, read_json, write_json
+from qdllm.files import atomic_folder, folder_bytes, read_json, write_json
 
 __all__ = ["Encoder", "SavedEncoder", "digest", "read_saved"]
 
@@ -48,6 +49,13 @@ class Encoder(ABC):
     def n_parameters(self) -> int:
         """How many numbers the encoder needs at inference."""
 
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes on disk the encoder needs at inference."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder) / "encoder")
+            return folder_bytes(folder)
+
     def fit(self, texts: Sequence[str]) -> Self:
         """Learn from training texts; a pretrained encoder has nothing to learn.
 
@@ -66,12 +74,14 @@ class Encoder(ABC):
             return self
         raise DataError(f"encoder {self.name!r}: no texts to fit on; give the training texts")
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], *, cached: bool = True) -> NDArray[np.float32]:
         """Compute the features of texts.
 
         Parameters
         ----------
         texts : sequence of str, length n
+        cached : bool
+            Take from the cache what is there. Without it every text costs what a new one costs.
 
         Returns
         -------
@@ -90,7 +100,7 @@ class Encoder(ABC):
         checked = _checked(texts)
         if not checked:
             return np.zeros((0, self.dim), dtype=np.float32)
-        x = self._encode(checked)
+        x = self._encode(checked) if cached else self._compute(checked)
         if not np.isfinite(x).all():
             row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0]) + 1
             raise WorkError(
@@ -118,6 +128,10 @@ class Encoder(ABC):
 
     @abstractmethod
     def _encode(self, texts: list[str]) -> NDArray[np.float32]: ...
+
+    def _compute(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode without a cache; overridden by those that have one."""
+        return self._encode(texts)
 
     @abstractmethod
     def _options(self) -> dict[str, Any]:

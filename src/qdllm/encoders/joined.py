@@ -49,12 +49,20 @@ class JoinedEncoder(Encoder):
         """The sum over the parts."""
         return sum(part.n_parameters for part in self.parts)
 
+    @property
+    def n_bytes(self) -> int:
+        """The sum over the parts."""
+        return sum(part.n_bytes for part in self.parts)
+
     def _fit(self, texts: list[str]) -> None:
         for part in self.parts:
             part.fit(texts)
 
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
         return np.concatenate([part.encode(texts) for part in self.parts], axis=1)
+
+    def _compute(self, texts: list[str]) -> NDArray[np.float32]:
+        return np.concatenate([part.encode(texts, cached=False) for part in self.parts], axis=1)
 
     def _type(self) -> Literal["joined"]:
         return "joined"

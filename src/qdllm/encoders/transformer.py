@@ -21,6 +21,7 @@ __all__ = ["TransformerEncoder"]
 
 _MAX_TOKENS = 256
 _BATCH = 256  # texts written to the cache at once
+_TOKENIZER = {".json", ".txt", ".model"}  # configurations among them, which are small
 _MODULES = {"Transformer", "Pooling", "Normalize"}  # of sentence-transformers
 _POOLINGS = {
     "cls": "cls",
@@ -110,15 +111,29 @@ class TransformerEncoder(Encoder):
     @cached_property
     def n_parameters(self) -> int:
         """The model's weights, without blocks behind the layer used."""
+        return sum(numbers for numbers, _ in self._tensors)
+
+    @property
+    def n_bytes(self) -> int:
+        """The weights as they are stored, without blocks behind the layer used, and the tokenizer."""
+        weights = sum(numbers * bits // 8 for numbers, bits in self._tensors)
+        files = (file for file in self._folder.iterdir() if file.suffix in _TOKENIZER)
+        return weights + sum(file.stat().st_size for file in files)
+
+    @cached_property
+    def _tensors(self) -> list[tuple[int, int]]:
+        """How many numbers each tensor that is used has, and of how many bits."""
         safetensors = require("safetensors", "llm", "reading a Hugging Face model")
-        total = 0
+        found = []
         for file in sorted(self._folder.glob("*.safetensors")):
             with safetensors.safe_open(file, framework="numpy") as weights:
                 for key in weights.keys():  # noqa: SIM118 - it is not a dict
                     block = re.search(r"\.(\d+)\.", key)
                     if self.layer is None or block is None or int(block[1]) < self.layer:
-                        total += math.prod(weights.get_slice(key).get_shape())
-        return total
+                        tensor = weights.get_slice(key)
+                        bits = re.search(r"\d+", tensor.get_dtype())
+                        found.append((math.prod(tensor.get_shape()), int(bits[0]) if bits else 8))
+        return found
 
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
         cache = VectorCache(self._cache_dir / "features", self._settings())

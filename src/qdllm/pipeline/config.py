@@ -60,6 +60,9 @@ class TeacherConfig(_Section):
         None, description="The words that stand for a class in a prompt, or a classifier's own label."
     )
     shots: int = Field(4, ge=1, description="Examples of each class in a few-shot prompt.")
+    layer: int | None = Field(
+        None, ge=1, description="Layer that a probe reads, from 1; by default the best on validation rows."
+    )
     labels: str | None = Field(None, description="A Parquet of soft labels made by `qdllm label`.")
 
 

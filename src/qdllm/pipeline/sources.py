@@ -125,6 +125,7 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         label_words=asked.label_words,
         template=asked.template or TEMPLATE,
         shots=asked.shots,
+        layer=asked.layer,
     )
     if isinstance(teacher, FileTeacher):
         _refuse_leak(teacher.labels, texts, config.teacher.source)

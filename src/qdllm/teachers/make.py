@@ -26,6 +26,7 @@ def make_teacher(
     label_words: Mapping[str, str] | None = None,
     template: str = TEMPLATE,
     shots: int = 4,
+    layer: int | None = None,
     max_tokens: int = 256,
     cache_dir: str | Path | None = None,
     quiet: bool = False,
@@ -48,6 +49,8 @@ def make_teacher(
         How a prompt writes a text and its label; see `PromptTeacher`.
     shots : int
         Examples of each class in a few-shot prompt, at least 1.
+    layer : int, optional
+        The one that a probe reads, from 1; by default the best on validation rows. For mode "probe" alone.
     max_tokens : int
         A text is cut after so many tokens.
     cache_dir : path, optional
@@ -58,10 +61,12 @@ def make_teacher(
     Raises
     ------
     ConfigError
-        If there is no such mode or model.
+        If there is no such mode or model, or a layer is named for another mode than the probe.
     """
     if mode not in get_args(Mode):
         raise ConfigError(f"mode {mode!r}: not one of {', '.join(get_args(Mode))}")
+    if layer is not None and mode != "probe":
+        raise ConfigError(f"layer {layer} is for mode probe; the mode is {mode}")
     common: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
     if mode == "auto":
         mode = _automatic(spec)
@@ -69,7 +74,7 @@ def make_teacher(
         return FileTeacher(spec, **common)
     common["max_tokens"] = max_tokens
     if mode == "probe":
-        return ProbeTeacher(spec, **common)
+        return ProbeTeacher(spec, layers=None if layer is None else [layer], **common)
     common["label_words"] = label_words
     if mode == "classifier":
         return ClassifierTeacher(spec, **common)
