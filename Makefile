@@ -35,6 +35,7 @@ $(STAMP): $(PACKED)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q torch==2.13.0
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/qdllm inspect --engine
 	touch $@
 
 clean:

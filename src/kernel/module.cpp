@@ -211,6 +211,7 @@ void bind(nb::module_ &m, const char *program, const char *run) {
 
 NB_MODULE(_kernel, m) {
     nb::set_leak_warnings(false);  // a graph that autograd still holds at exit is no leak
+    m.attr("interface") = 2;  // with kernel_engine.py; a change of what passes between them is a new number in both
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const InstructionSet *set : instruction_sets()) names.push_back(set->name);

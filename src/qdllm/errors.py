@@ -15,7 +15,8 @@
         │   ├── NetworkError
         │   ├── HashMismatchError
         │   └── DiskFullError
-        └── TrainingError            training did not lead to finite parameters
+        ├── TrainingError            training did not lead to finite parameters
+        └── InstallError             the compiled kernel does not fit the code         (ImportError)
 
 A message is one line that says what is wrong, where (file, row, column), and what to do.
 """
@@ -27,6 +28,7 @@ __all__ = [
     "DiskFullError",
     "FetchError",
     "HashMismatchError",
+    "InstallError",
     "MissingExtraError",
     "NetworkError",
     "QdllmError",
@@ -96,3 +98,7 @@ class DiskFullError(FetchError):
 
 class TrainingError(WorkError):
     """Training did not lead to finite parameters."""
+
+
+class InstallError(WorkError, ImportError):
+    """The installed compiled kernel does not fit the Python code; the message says how to build it again."""

@@ -1,5 +1,9 @@
 import contextlib
 import copy
+import shutil
+import sys
+import types
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 
 import pytest
 import torch
@@ -7,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdllm.circuits import Circuit, compile_circuit, input_symbol, parameter, parse_observables, qd_llm
-from qdllm.errors import CircuitError
-from qdllm.simulate import StatevectorSimulator
+from qdllm.errors import CircuitError, InstallError
+from qdllm.simulate import StatevectorSimulator, kernel_engine
 from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
 from qdllm.simulate.torch_engine import TorchEngine
 
@@ -188,10 +192,53 @@ def test_a_used_simulator_can_be_copied():
     assert torch.equal(copy.deepcopy(simulator)(*arguments), z)
 
 
-def test_without_the_kernel_torch_serves(monkeypatch):
-    monkeypatch.setattr("qdllm.simulate.kernel_engine._kernel", None)
+@pytest.fixture
+def reload_kernel():
+    """Forget the loaded kernel, before the test and after it."""
+    forget = kernel_engine._load.cache_clear, kernel_engine.say_that_torch_serves.cache_clear
+    for clear in forget:
+        clear()
+    yield
+    for clear in forget:
+        clear()
+
+
+def test_the_kernel_is_built_where_there_is_a_compiler():
+    if not any(map(shutil.which, ("g++", "clang++"))):
+        pytest.skip("no compiler is installed")
+    assert instruction_sets()
+
+
+def test_without_the_kernel_torch_serves_and_it_is_said_once(monkeypatch, reload_kernel, caplog):
+    monkeypatch.setitem(sys.modules, "qdllm.simulate._kernel", None)  # as if it were not there
     assert instruction_sets() == ()
     assert StatevectorSimulator(qd_llm(2, 1)).engine == "torch"
+    assert StatevectorSimulator(qd_llm(3, 1)).engine == "torch"
+    (record,) = caplog.records
+    assert "circuits run in torch" in record.getMessage()
+    with pytest.raises(CircuitError, match="not built"):
+        StatevectorSimulator(qd_llm(2, 1), engine="kernel")
+
+
+def test_a_kernel_of_another_version_is_refused_in_one_line(monkeypatch, reload_kernel):
+    stale = types.ModuleType("_kernel")
+    stale.interface = kernel_engine._INTERFACE - 1
+    for module in (stale, types.ModuleType("_kernel")):
+        monkeypatch.setitem(sys.modules, "qdllm.simulate._kernel", module)
+        with pytest.raises(InstallError, match=r"another version.*pip install --no-deps -e ") as caught:
+            StatevectorSimulator(qd_llm(2, 1))
+        assert "\n" not in str(caught.value)
+    assert StatevectorSimulator(qd_llm(2, 1), engine="torch").engine == "torch"
+
+
+def test_a_kernel_that_does_not_load_is_refused_in_one_line(monkeypatch, reload_kernel, tmp_path):
+    (tmp_path / f"_kernel{EXTENSION_SUFFIXES[0]}").write_bytes(b"no library\n")
+    monkeypatch.setattr("qdllm.simulate.__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "qdllm.simulate._kernel", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    with pytest.raises(InstallError, match=r"cannot be loaded .*pip install --no-deps -e ") as caught:
+        StatevectorSimulator(qd_llm(2, 1))
+    assert "\n" not in str(caught.value)
 
 
 @needs_kernel

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 _Sweep = tuple[list[tuple[list[int], list[int]]], list[int]]
 _Entry = tuple[int, int, float]
 
+interface: int
+
 def instruction_sets() -> list[str]: ...
 def lanes(instruction_set: str, item_size: int, /) -> int: ...
 

@@ -6,7 +6,7 @@ import torch
 
 from qdllm.circuits import LightCone
 from qdllm.errors import CircuitError
-from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
+from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets, say_that_torch_serves
 from qdllm.simulate.memory import fits, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 
@@ -32,6 +32,8 @@ class ConeSimulator:
             self._kernel = KernelEngine(self.compiled)
         elif engine == "kernel":
             raise CircuitError("the compiled kernel is not built here: use engine='auto'")
+        elif engine == "auto":
+            say_that_torch_serves()
 
     @property
     def n_qubits(self) -> int:
