@@ -123,3 +123,16 @@ def test_a_diverging_loss_is_an_error_that_names_the_learning_rate():
 def test_options_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=name):
         TrainingOptions(**{name: value})
+
+
+def test_after_every_epoch_one_may_look_and_end_it():
+    seen = []
+
+    def look(history):
+        seen.append(list(history.validation_accuracy))
+        if len(seen) == 3:
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        _train(_model(), after_epoch=look)
+    assert seen == [_train(_model()).validation_accuracy[:n] for n in (1, 2, 3)]

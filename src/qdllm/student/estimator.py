@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qdllm.circuits import make_ansatz, make_encoding, readout_labels
-from qdllm.distill import Batch, DistillationLoss, TrainingOptions, train
+from qdllm.distill import Batch, DistillationLoss, TrainingHistory, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import ProjectedModel, StudentModel
@@ -128,6 +129,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         checkpoint: str | Path | None = None,
+        after_epoch: Callable[[TrainingHistory], None] | None = None,
         quiet: bool = True,
     ) -> Self:
         """Train on features.
@@ -149,6 +151,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Sorted class names, where `y` does not show them all; 0 … n_classes − 1 without `y`.
         checkpoint : path, optional
             A file for the state after each epoch; an interrupted `fit` goes on from it.
+        after_epoch : callable, optional
+            Called with the `TrainingHistory` after every epoch; an exception that it raises ends the
+            training.
         quiet : bool
             Show no progress bar.
 
@@ -187,6 +192,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DistillationLoss(self.alpha, self.temperature),
             self._training_options(len(training)),
             checkpoint=None if checkpoint is None else Path(checkpoint),
+            after_epoch=after_epoch,
             quiet=quiet,
         )
         model.fold_scaling(torch.as_tensor(mean), torch.as_tensor(scale))
