@@ -106,3 +106,37 @@ def test_layers_and_poolings_that_do_not_exist_are_refused(
     model, tokenizer = models.load_causal_lm(tiny_llama)
     with pytest.raises(ConfigError, match=r"layers|pooling"):
         models.hidden_states(model, tokenizer, TEXTS, layers, pooling)
+
+
+def test_a_model_of_a_few_layers_is_the_whole_one_without_the_others(loaded: tuple[Any, Any]) -> None:
+    model, tokenizer = loaded
+    blocks = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+    kept = [blocks[0], blocks[2]]
+    models.keep_layers(model, [3, 1])
+    assert list(blocks) == kept
+    assert models.layer_count(model) == 2
+    assert len(full_states(model, tokenizer, TEXTS[0])) == 3
+
+
+def test_the_first_layers_alone_give_the_states_that_they_gave(tiny_llama: Path) -> None:
+    model, tokenizer = models.load_causal_lm(tiny_llama)
+    expected = full_states(model, tokenizer, TEXTS[0])[2]
+    models.keep_layers(model, [1, 2])
+    model.base_model.norm = torch.nn.Identity()
+    assert torch.equal(full_states(model, tokenizer, TEXTS[0])[2], expected)
+
+
+@pytest.mark.parametrize("layers", [[], [0], [5]])
+def test_layers_that_do_not_exist_cannot_be_kept(tiny_llama: Path, layers: list[int]) -> None:
+    model, _ = models.load_causal_lm(tiny_llama)
+    with pytest.raises(ConfigError, match="layers 1 to 4"):
+        models.keep_layers(model, layers)
+
+
+def test_a_model_without_a_list_of_blocks_keeps_all_of_them(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = models.load_causal_lm(tiny_llama)
+    monkeypatch.setattr("qdllm.models.hidden._blocks", lambda *_: None)
+    with pytest.raises(ConfigError, match="no list of blocks"):
+        models.keep_layers(model, [1])

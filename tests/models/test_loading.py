@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("transformers")
 
@@ -36,6 +37,12 @@ def test_an_encoder_loads_without_its_pooler_but_a_classifier_not_without_its_he
     assert models.layer_count(model) == 3
     with pytest.raises(ConfigError, match="not a complete model for AutoModelForSequenceClassification"):
         models.load_classifier(tiny_bert)
+
+
+def test_what_is_to_be_trained_loads_in_float32(tiny_llama: Path, tiny_bert: Path) -> None:
+    for load, folder in ((models.load_causal_lm, tiny_llama), (models.load_encoder, tiny_bert)):
+        model, _ = load(folder, dtype=torch.float32)
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_what_a_model_was_trained_for_is_told_from_its_config(

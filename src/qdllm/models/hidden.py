@@ -1,6 +1,6 @@
 """Pooled hidden states of chosen layers, for any model made of a list of blocks."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from qdllm.errors import ConfigError
 from qdllm.models.loading import quiet
 
-__all__ = ["POOLINGS", "encode_batches", "hidden_states", "layer_count", "token_limit"]
+__all__ = [
+    "POOLINGS",
+    "encode_batches",
+    "hidden_states",
+    "keep_layers",
+    "layer_count",
+    "pool",
+    "token_limit",
+]
 
 POOLINGS = ("mean", "last", "mean+last", "cls")
 
@@ -19,6 +27,35 @@ POOLINGS = ("mean", "last", "mean+last", "cls")
 def layer_count(model: Any) -> int:
     """Return the number of blocks; `hidden_states` numbers them from 1."""
     return int(model.config.get_text_config().num_hidden_layers)
+
+
+def keep_layers(model: Any, layers: Collection[int]) -> None:
+    """Take all blocks out of a model, in place, but these; they stay in their order.
+
+    Parameters
+    ----------
+    model
+        What a loader of this package returned; with a head or without.
+    layers : collection of int
+        Which blocks stay, from 1 to `layer_count`.
+
+    Raises
+    ------
+    ConfigError
+        If a layer does not exist, or the model is not made of one list of blocks.
+    """
+    config, depth = model.config.get_text_config(), layer_count(model)
+    if not layers or min(layers) < 1 or max(layers) > depth:
+        raise ConfigError(f"layers {list(layers)}: this model has layers 1 to {depth}")
+    blocks = _blocks(model.base_model, depth)
+    if blocks is None:
+        raise ConfigError(f"a {type(model).__name__} has no list of blocks to take layers from")
+    for layer in range(depth, 0, -1):
+        if layer not in layers:
+            del blocks[layer - 1]
+    config.num_hidden_layers = len(blocks)
+    if getattr(config, "layer_types", None):  # of models whose blocks attend in different ways
+        config.layer_types = [kind for i, kind in enumerate(config.layer_types, start=1) if i in layers]
 
 
 def token_limit(model: Any, tokenizer: Any, max_tokens: int) -> int:
@@ -78,12 +115,39 @@ def hidden_states(
             model, tokenizer, texts, max_tokens=max_tokens, tokens_per_batch=tokens_per_batch
         ):
             states = _forward(base, ids, mask, layers, depth)
-            pooled = torch.cat([_pool(states[layer], mask, pooling) for layer in layers], dim=1)
+            pooled = torch.cat([pool(states[layer], mask, pooling) for layer in layers], dim=1)
             rows.update(zip(indices, pooled.cpu().numpy(), strict=True))
     width = model.config.get_text_config().hidden_size * (2 if pooling == "mean+last" else 1)
     return (
         np.stack([rows[i] for i in range(len(texts))]) if rows else np.zeros((0, len(layers) * width), "f4")
     )
+
+
+def pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Pool a batch's hidden states over the tokens of its mask, in float32.
+
+    Parameters
+    ----------
+    states : Tensor, shape (b, t, d)
+    mask : Tensor, shape (b, t)
+        1 where there is a token; padding is on the right.
+    pooling : {"mean", "last", "mean+last", "cls"}
+        See `hidden_states`.
+
+    Returns
+    -------
+    Tensor of float32, shape (b, d), or (b, 2d) for "mean+last"
+    """
+    lengths = mask.sum(dim=1)
+    parts = []
+    if "mean" in pooling:
+        weights = mask[:, :, None].to(torch.float32)
+        parts.append((states.float() * weights).sum(dim=1) / lengths[:, None])
+    if "last" in pooling:
+        parts.append(states[torch.arange(len(states), device=states.device), lengths - 1].float())
+    if pooling == "cls":
+        parts.append(states[:, 0].float())
+    return torch.cat(parts, dim=1)
 
 
 def encode_batches(
@@ -125,20 +189,6 @@ def encode_batches(
             ids[row, : len(encoded[index])] = torch.tensor(encoded[index])
             mask[row, : len(encoded[index])] = 1
         yield indices, ids.to(model.device), mask.to(model.device)
-
-
-def _pool(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Pool (b, t, d) to (b, d) or (b, 2d) in float32, over the tokens of the mask."""
-    lengths = mask.sum(dim=1)
-    parts = []
-    if "mean" in pooling:
-        weights = mask[:, :, None].to(torch.float32)
-        parts.append((states.float() * weights).sum(dim=1) / lengths[:, None])
-    if "last" in pooling:
-        parts.append(states[torch.arange(len(states), device=states.device), lengths - 1].float())
-    if pooling == "cls":
-        parts.append(states[:, 0].float())
-    return torch.cat(parts, dim=1)
 
 
 class _DeepEnough(Exception):  # noqa: N818 - a signal, not an error

@@ -84,8 +84,15 @@ def local_folder(name: str | Path) -> Path:
     return _from_gguf(ggufs[0])
 
 
-def load_causal_lm(name: str | Path) -> tuple[Any, Any]:
-    """Load a causal language model, frozen, on the preferred device and in the preferred dtype.
+def load_causal_lm(name: str | Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Load a causal language model, frozen, on the preferred device.
+
+    Parameters
+    ----------
+    name : str or Path
+        Whatever `local_folder` takes.
+    dtype : torch.dtype, optional
+        `preferred_dtype` unless given; float32 for what is to be trained.
 
     Returns
     -------
@@ -97,12 +104,12 @@ def load_causal_lm(name: str | Path) -> tuple[Any, Any]:
     ConfigError
         If the folder is not a causal language model, or weights are missing from it.
     """
-    return _load("AutoModelForCausalLM", name)
+    return _load("AutoModelForCausalLM", name, dtype)
 
 
-def load_encoder(name: str | Path) -> tuple[Any, Any]:
+def load_encoder(name: str | Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
     """Load a model without any head; see `load_causal_lm`."""
-    return _load("AutoModel", name)
+    return _load("AutoModel", name, dtype)
 
 
 def load_classifier(name: str | Path) -> tuple[Any, Any]:
@@ -150,7 +157,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _load(auto_class: str, name: str | Path) -> tuple[Any, Any]:
+def _load(auto_class: str, name: str | Path, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
     transformers = require("transformers", "llm", "reading a Hugging Face model")
     safetensors = require("safetensors", "llm", "reading a Hugging Face model")
     folder = local_folder(name)
@@ -161,7 +168,7 @@ def _load(auto_class: str, name: str | Path) -> tuple[Any, Any]:
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
-                dtype=preferred_dtype(),
+                dtype=dtype or preferred_dtype(),
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
