@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from qdllm.errors import ConfigError
 
-__all__ = ["DistillationLoss", "teacher_logits"]
+__all__ = ["DistillationLoss", "label_and_teacher", "teacher_logits"]
 
 UNLABELLED = -1
 
@@ -16,6 +16,31 @@ UNLABELLED = -1
 def teacher_logits(probabilities: Tensor) -> Tensor:
     """Logits of a teacher of whom only probabilities are known: log max(p, 1e-6)."""
     return probabilities.clamp_min(1e-6).log()
+
+
+def label_and_teacher(logits: Tensor, labels: Tensor, from_teacher: Tensor | None, alpha: float) -> Tensor:
+    """Mean over rows of (1 − α)·CE(student, label) + α·(a loss against the teacher).
+
+    A row without a gold label has α = 1; where there is no teacher, rows with a label alone count, with
+    α = 0.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (batch, n_classes)
+        The student's.
+    labels : Tensor of int64, shape (batch,)
+        Class indices; -1 where the gold label is not known.
+    from_teacher : Tensor, shape (batch,), optional
+        The loss against the teacher of each row.
+    alpha : float
+        In [0, 1].
+    """
+    labelled = labels != UNLABELLED
+    from_label = functional.cross_entropy(logits, labels.clamp_min(0), reduction="none")
+    if from_teacher is None:
+        return (from_label * labelled).sum() / labelled.sum().clamp_min(1)
+    weights = torch.full_like(from_label, alpha).masked_fill(~labelled, 1.0)
+    return ((1 - weights) * from_label + weights * from_teacher).mean()
 
 
 @dataclass(frozen=True)
@@ -65,13 +90,8 @@ class DistillationLoss:
         Tensor
             A scalar.
         """
-        labelled = labels != UNLABELLED
-        from_label = functional.cross_entropy(logits, labels.clamp_min(0), reduction="none")
-        if soft_labels is None:
-            return (from_label * labelled).sum() / labelled.sum().clamp_min(1)
-        from_teacher = self._divergence(logits, soft_labels)
-        alpha = torch.full_like(from_label, self.alpha).masked_fill(~labelled, 1.0)
-        return ((1 - alpha) * from_label + alpha * from_teacher).mean()
+        from_teacher = None if soft_labels is None else self._divergence(logits, soft_labels)
+        return label_and_teacher(logits, labels, from_teacher, self.alpha)
 
     def _divergence(self, logits: Tensor, soft_labels: Tensor) -> Tensor:
         t = self.temperature
