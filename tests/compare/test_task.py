@@ -67,3 +67,4 @@ def test_fewer_training_rows_keep_the_classes_in_proportion(n_train):
     assert set(less.lesson.train.texts) < set(task.lesson.train.texts)
     assert less.digest == task.limited(n_train).digest
     assert task.limited(40) is task
+    assert task.lesson.train.limited(n_train, task.seed).texts == less.lesson.train.texts

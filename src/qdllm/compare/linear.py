@@ -1,6 +1,6 @@
 """Controls without a network: logistic regression, random Fourier features, a support vector machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from qdllm.compare.task import Contender, Fitted, Lesson, Rows, Setting
 from qdllm.errors import DataError
 from qdllm.teachers.calibration import fit_temperature, softened
 
-__all__ = ["LogisticRegression", "RandomFourier", "SupportVectors", "fit_softmax", "targets_of"]
+__all__ = ["LogisticRegression", "RandomFourier", "SupportVectors", "fit_path", "fit_softmax", "targets_of"]
 
 Targets = Literal["gold", "both", "teacher"]
 Matrix = NDArray[np.float64]
@@ -46,7 +46,7 @@ class LogisticRegression(Contender):
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:  # noqa: ARG002 - nothing is random
         """See `Contender.fit`."""
         mean, scale = _scaling(lesson.train.x, setting["scale"])
-        weights, bias = _fit_path(lesson, setting["targets"], lambda rows: (rows.x - mean) / scale)
+        weights, bias = fit_path(lesson, setting["targets"], lambda rows: (rows.x - mean) / scale)
         weights = weights / scale[:, None]
         return _Linear(weights, bias - mean @ weights)
 
@@ -81,7 +81,7 @@ class RandomFourier(Contender):
         frequencies = rng.standard_normal((n_inputs, self.n_features)) * spread / scale[:, None]
         phases = rng.uniform(0, 2 * np.pi, self.n_features) - mean @ frequencies
         cosines = _Cosines(frequencies.astype(np.float32), phases.astype(np.float32))
-        return _Linear(*_fit_path(lesson, setting["targets"], lambda rows: cosines(rows.x)), cosines)
+        return _Linear(*fit_path(lesson, setting["targets"], lambda rows: cosines(rows.x)), cosines)
 
 
 class SupportVectors(Contender):
@@ -220,7 +220,7 @@ def targets_of(
     return np.arange(len(rows)), (1 - weight[:, None]) * gold + weight[:, None] * rows.soft
 
 
-def fit_softmax(x: Matrix, targets: Matrix, strength: float, start: Matrix | None = None) -> Matrix:
+def fit_softmax(x: Any, targets: Matrix, strength: float, start: Matrix | None = None) -> Matrix:
     """Multinomial logistic regression on distributions over classes.
 
     Minimises Σ cross-entropy(target, prediction) + ‖weights‖² / (2 strength), as scikit-learn's does with
@@ -228,7 +228,7 @@ def fit_softmax(x: Matrix, targets: Matrix, strength: float, start: Matrix | Non
 
     Parameters
     ----------
-    x : array, shape (n, d)
+    x : array or sparse matrix, shape (n, d)
     targets : array, shape (n, C)
         Rows sum to 1.
     strength : float
@@ -242,13 +242,14 @@ def fit_softmax(x: Matrix, targets: Matrix, strength: float, start: Matrix | Non
         Weights, and the bias in the last row.
     """
     shape = (x.shape[1] + 1, targets.shape[1])
-    penalty = 1 / (strength * len(x))
+    n = x.shape[0]
+    penalty = 1 / (strength * n)
 
     def loss(flat: Matrix) -> tuple[float, Matrix]:
         weights, bias = flat.reshape(shape)[:-1], flat.reshape(shape)[-1]
         log_p = log_softmax(x @ weights + bias, axis=1)
-        value = -(targets * log_p).sum() / len(x) + penalty / 2 * (weights**2).sum()
-        residual = (np.exp(log_p) - targets) / len(x)
+        value = -(targets * log_p).sum() / n + penalty / 2 * (weights**2).sum()
+        residual = (np.exp(log_p) - targets) / n
         gradient = np.vstack([x.T @ residual + penalty * weights, residual.sum(axis=0)])
         return float(value), gradient.ravel()
 
@@ -263,18 +264,44 @@ def fit_softmax(x: Matrix, targets: Matrix, strength: float, start: Matrix | Non
     return np.asarray(found.x.reshape(shape))
 
 
-def _fit_path(lesson: Lesson, kind: Targets, features: Callable[[Rows], Any]) -> tuple[Matrix, Matrix]:
-    """Weights (d, C) and bias (C,) of the strength with the lowest loss on validation rows."""
+def fit_path(
+    lesson: Lesson,
+    kind: Targets,
+    features: Callable[[Rows], Any],
+    strengths: Sequence[float] = _STRENGTHS,
+) -> tuple[Matrix, Matrix]:
+    """Multinomial logistic regression of the strength with the lowest loss on validation rows.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    kind : {"gold", "both", "teacher"}
+        See `targets_of`.
+    features : callable
+        From n rows to an array or sparse matrix, shape (n, d).
+    strengths : sequence of float
+        Rising; the path ends where it has become worse twice.
+
+    Returns
+    -------
+    weights : ndarray, shape (d, C)
+    bias : ndarray, shape (C,)
+
+    Raises
+    ------
+    DataError
+        If a class is nowhere in the training rows.
+    """
     n_classes = len(lesson.classes)
     usable, targets = targets_of(lesson.train, kind, n_classes)
     if not len(usable) or (targets.sum(axis=0) == 0).any():
         raise DataError("a class has no training row with a label or a teacher's probability")
-    x = np.asarray(features(lesson.train.take(usable)), dtype=np.float64)
+    x = features(lesson.train.take(usable)).astype(np.float64)
     judges, wanted = targets_of(lesson.validation, "gold", n_classes)
-    judging = np.asarray(features(lesson.validation.take(judges)), dtype=np.float64)
+    judging = features(lesson.validation.take(judges)).astype(np.float64)
     losses: list[float] = []
     path: list[Matrix] = []
-    for strength in _STRENGTHS:
+    for strength in strengths:
         path.append(fit_softmax(x, targets, strength, path[-1] if path else None))
         logits = judging @ path[-1][:-1] + path[-1][-1]
         losses.append(float(-(wanted * log_softmax(logits, axis=1)).sum()))

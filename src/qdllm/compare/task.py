@@ -9,6 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,10 @@ class Rows:
         """Rows by index."""
         soft = None if self.soft is None else self.soft[rows]
         return Rows(tuple(self.texts[i] for i in rows), self.x[rows], self.y[rows], soft)
+
+    def limited(self, n: int, seed: int) -> "Rows":
+        """At most `n` rows: drawn by the seed, classes in proportion, in the order they stand in."""
+        return self if len(self) <= n else self.take(_draw(self.y, n, seed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,14 +223,11 @@ class ComparisonTask:
         rows = np.flatnonzero(self.part == "train")
         if len(rows) <= n_train:
             return self
-        order = np.random.default_rng([self.seed, 17]).permutation(rows)
-        # Sorted by class and read at even steps, so that every class keeps its share.
-        by_class = order[np.argsort(self.rows.y[order], kind="stable")]
-        kept = by_class[np.linspace(0, len(rows) - 1, n_train).round().astype(np.int64)]
+        kept = rows[_draw(self.rows.y[rows], n_train, self.seed)]
         keep = np.sort(np.concatenate([kept, np.flatnonzero(self.part != "train")]))
         return replace(self, rows=self.rows.take(keep), part=self.part[keep], truth=self.truth[keep])
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of all that a fit and its scores depend on."""
         state = hashlib.sha256(json.dumps([self.seed, self.classes, self.rows.texts]).encode())
@@ -263,6 +265,13 @@ class ComparisonTask:
         return cls(
             meta["seed"], tuple(meta["classes"]), rows, part, table["truth"].to_numpy(), about=meta["about"]
         )
+
+
+def _draw(y: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    order = np.random.default_rng([seed, 17]).permutation(len(y))
+    # Sorted by class and read at even steps, so that every class keeps its share.
+    by_class = order[np.argsort(y[order], kind="stable")]
+    return np.sort(by_class[np.linspace(0, len(y) - 1, n).round().astype(np.int64)])
 
 
 def _lists(matrix: NDArray[Any]) -> pa.Array:
