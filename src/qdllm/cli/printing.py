@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from qdllm.progress import silence
 
-__all__ = ["log_to_stderr", "print_json", "print_metrics", "print_report", "shorten"]
+__all__ = ["log_to_stderr", "print_comparison", "print_json", "print_metrics", "print_report", "shorten"]
 
 
 def log_to_stderr(quiet: bool) -> None:
@@ -71,6 +71,39 @@ def print_metrics(metrics: dict[str, Any], folder: Path, *, as_json: bool) -> No
     console.print(
         f"The student has {counts['trained']:,} trained parameters; {extra}. It is in {folder}/student."
     )
+
+
+def print_comparison(found: dict[str, Any], folder: Path, *, as_json: bool) -> None:
+    """Print who wins and by how much, as a table or JSON."""
+    if as_json:
+        print_json(found)
+        return
+    from qdllm.compare import verdict
+
+    table = Table(*(Column(name, no_wrap=True) for name in ("model", "test [95 %]", "student − model", "p")))
+    differences = {entry["minus"]: entry for entry in found["differences"]}
+    for name, about in found["contenders"].items():
+        summary, entry = about["summary"], differences.get(name)
+        if not summary:
+            table.add_row(name, "failed")
+            continue
+        accuracy = summary["accuracy"]
+        table.add_row(
+            name,
+            "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * accuracy[key] for key in ("mean", "low", "high"))),
+            ""
+            if entry is None
+            else "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                *(100 * entry[key] for key in ("difference", "low", "high"))
+            ),
+            "" if entry is None else f"{entry['p_holm']:.3f}",
+        )
+    for entry in found["skipped"]:
+        table.add_row(entry["contender"], "skipped")
+    console = Console()
+    console.print(table)
+    console.print(verdict(found))
+    console.print(f"All of it is in {folder}/compare.md.")
 
 
 def _add_row(table: Table, name: str, found: dict[str, Any]) -> None:

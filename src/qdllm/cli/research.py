@@ -1,4 +1,4 @@
-"""Commands that look closer: inspect, bench."""
+"""Commands that look closer: compare, inspect, bench."""
 
 from __future__ import annotations
 
@@ -13,9 +13,47 @@ from rich.console import Console
 
 import qdllm
 from qdllm.cli.app import app
-from qdllm.cli.options import AsJson
-from qdllm.cli.printing import print_json, print_report
+from qdllm.cli.options import AsJson, Quiet, RunArgument
+from qdllm.cli.printing import log_to_stderr, print_comparison, print_json, print_report
 from qdllm.errors import ConfigError
+
+
+@app.command()
+def compare(
+    run: RunArgument,
+    seeds: Annotated[int, typer.Option(help="Splits of the run's rows; the first is its own.")] = 5,
+    budget: Annotated[int, typer.Option(help="Settings that each model may try.")] = 4,
+    groups: Annotated[
+        str, typer.Option("--with", help="What to compare with, comma-separated: controls, baselines.")
+    ] = "controls",
+    only: Annotated[
+        str | None, typer.Option(help="Models by name, comma-separated, in the place of groups.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A Hugging Face model to fine-tune beside them; may be repeated."),
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Train every model on at most so many rows.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes [one a core, at most 8].")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Set the student beside controls and baselines. Ctrl-C is safe: the same command goes on."""
+    from qdllm import pipeline
+
+    log_to_stderr(quiet)
+    found = pipeline.compare_run(
+        run,
+        seeds=seeds,
+        budget=budget,
+        groups=_names(groups),
+        only=_names(only or ""),
+        models=model or (),
+        rows=rows,
+        workers=workers,
+        quiet=quiet,
+    )
+    print_comparison(found, run, as_json=as_json)
 
 
 @app.command()
@@ -69,3 +107,7 @@ def bench(
     if name not in scripts:
         raise ConfigError(f"no benchmark {name!r}; there are {', '.join(scripts)}")
     raise typer.Exit(subprocess.run([sys.executable, scripts[name], *context.args], check=False).returncode)
+
+
+def _names(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]

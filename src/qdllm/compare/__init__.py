@@ -1,6 +1,8 @@
 """Matched controls and statistics: what a student is worth beside simpler models."""
 
-from qdllm.compare.controls import fit_logistic_regression
+from qdllm.compare.comparison import compare, select
+from qdllm.compare.controls import controls, fit_logistic_regression
+from qdllm.compare.costs import BATCHES, best_time, one_thread
 from qdllm.compare.measures import (
     Interval,
     calibration_error,
@@ -12,6 +14,7 @@ from qdllm.compare.measures import (
     teacher_divergence,
     wilson_interval,
 )
+from qdllm.compare.report import as_markdown, verdict, write_comparison
 from qdllm.compare.statistics import (
     McNemar,
     PairedTest,
@@ -22,8 +25,10 @@ from qdllm.compare.statistics import (
     resampled_test,
 )
 from qdllm.compare.task import ComparisonTask, Contender, Fitted, Group, Lesson, Rows, Setting
+from qdllm.compare.workers import Workers, available_cores
 
 __all__ = [
+    "BATCHES",
     "ComparisonTask",
     "Contender",
     "Fitted",
@@ -34,18 +39,28 @@ __all__ = [
     "PairedTest",
     "Rows",
     "Setting",
+    "Workers",
+    "as_markdown",
+    "available_cores",
+    "best_time",
     "calibration_error",
+    "compare",
+    "controls",
     "fit_logistic_regression",
     "holm",
     "log_loss",
     "mcnemar",
     "mean_interval",
+    "one_thread",
     "paired_difference",
     "paired_over_rows",
     "quality",
     "resampled",
     "resampled_test",
     "scores",
+    "select",
     "teacher_divergence",
+    "verdict",
     "wilson_interval",
+    "write_comparison",
 ]

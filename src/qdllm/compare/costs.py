@@ -72,9 +72,8 @@ def best_time(ask: Callable[[Any], object], pieces: list[Any]) -> float:
     Returns
     -------
     float
-        Seconds of the fastest of up to five rounds, after a piece to warm up.
+        Seconds of the fastest of up to five rounds. Ask once before, where the first time takes longer.
     """
-    ask(pieces[0])
     best, begin = float("inf"), time.perf_counter()
     for _ in range(_ROUNDS):
         started = time.perf_counter()

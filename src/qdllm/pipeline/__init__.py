@@ -1,5 +1,6 @@
-"""The commands that span the folders: label, embed, distill, predict, evaluate, export, demo."""
+"""The commands that span the folders: label, embed, distill, predict, evaluate, export, compare, demo."""
 
+from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.demo import demo, demo_config
 from qdllm.pipeline.distill import distill
@@ -11,6 +12,7 @@ from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
 __all__ = [
     "RunConfig",
     "RunFolder",
+    "compare_run",
     "demo",
     "demo_config",
     "describe_circuit",

@@ -35,6 +35,7 @@ class RunFolder:
         self.features = self.path / "features.parquet"
         self.predictions = self.path / "predictions.parquet"
         self.metrics = self.path / "metrics.json"
+        self.comparison = self.path / "compare"
 
     def checkpoint(self, encoding: str) -> Path:
         """Where an interrupted training of the student with this encoding lies."""

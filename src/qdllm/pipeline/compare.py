@@ -1,0 +1,204 @@
+"""`qdllm compare`: the student of a run beside controls and baselines, on splits of the same rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdllm.compare import (
+    BATCHES,
+    Contender,
+    Workers,
+    available_cores,
+    best_time,
+    compare,
+    controls,
+    one_thread,
+    select,
+    write_comparison,
+)
+from qdllm.compare.baselines import baselines
+from qdllm.encoders import Encoder, load_encoder
+from qdllm.errors import ConfigError, QdllmError, RequestError
+from qdllm.files import read_json, write_json
+from qdllm.pipeline.config import RunConfig
+from qdllm.pipeline.run_folder import RunFolder
+from qdllm.pipeline.sources import load_texts
+from qdllm.pipeline.splits import make_task
+from qdllm.progress import progress
+from qdllm.student.text import ENCODER_FOLDER
+
+__all__ = ["compare_run"]
+
+GROUPS = ("controls", "baselines")
+_MOST_WORKERS = 8  # each holds a copy of the data, and half a gigabyte of libraries
+_SINGLE_TEXTS = 16  # texts encoded one by one, where that is timed
+
+
+def compare_run(
+    path: str | Path,
+    *,
+    seeds: int = 5,
+    budget: int = 4,
+    groups: Sequence[str] = ("controls",),
+    only: Sequence[str] = (),
+    models: Sequence[str] = (),
+    rows: int | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compare the student of a run with other models, and write compare.json, .parquet, .md and plots.
+
+    Parameters
+    ----------
+    path : path
+        A finished run.
+    seeds : int
+        Splits, at least 1; the first is the run's own (see `make_task`).
+    budget : int
+        Settings that each model may try, at least 1.
+    groups : sequence of {"controls", "baselines"}
+        What to compare with.
+    only : sequence of str
+        Names of models, in the place of groups.
+    models : sequence of str
+        Hugging Face models to fine-tune beside them, by path or name.
+    rows : int, optional
+        Train every model on at most so many rows.
+    workers : int, optional
+        Processes; as many as there are cores by default, at most 8. Results do not depend on it.
+    quiet : bool
+        Show no progress bars.
+
+    Returns
+    -------
+    dict
+        What compare.json holds.
+
+    Raises
+    ------
+    SavedModelError
+        If the run has not finished.
+    DataError
+        If its data have changed, or no test row has a label.
+    ConfigError
+        If an option is out of range, or there is no group or model of a name.
+    """
+    run = RunFolder(path)
+    metrics = run.read_metrics()
+    for name, value in (("seeds", seeds), ("budget", budget), ("rows", rows), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}: it must be at least 1")
+    contenders = _contenders(metrics, RunConfig.from_toml(run.config, {}), groups, only, models)
+    count = min(workers or min(available_cores(), _MOST_WORKERS), seeds * budget * len(contenders))
+    encoder = _encoder_costs(run, metrics)
+    with tempfile.TemporaryDirectory() as folder, Workers(count) as processes:
+        found = compare(
+            _prepare(_Preparing(run.path, Path(folder), rows), seeds, processes, quiet=quiet),
+            contenders,
+            budget=budget,
+            store=run.comparison / "fits",
+            workers=processes,
+            encoder=encoder,
+            quiet=quiet,
+        )
+    write_comparison(found, run.path, title=found["about"]["data"])
+    return found
+
+
+def _contenders(
+    metrics: Mapping[str, Any],
+    config: RunConfig,
+    groups: Sequence[str],
+    only: Sequence[str],
+    models: Sequence[str],
+) -> list[Contender]:
+    """Return the student as the run chose it, and what it is to be compared with."""
+    if unknown := sorted(set(groups) - set(GROUPS)):
+        raise ConfigError(f"no group {unknown[0]!r}; there are {', '.join(GROUPS)}")
+    parameters = {**config.student.model_dump(), "encoding": metrics["chosen_encoding"]}
+    student, *others = controls(parameters)
+    published = baselines(models)
+    if only:
+        return select([student, *others, *published], only)
+    chosen = [student]
+    chosen += others if "controls" in groups else []
+    named = {f"hf:{model}" for model in models}
+    return chosen + [one for one in published if "baselines" in groups or one.name in named]
+
+
+@dataclass(frozen=True)
+class _Preparing:
+    """Makes a split and writes it into a folder, in whatever process it is called in."""
+
+    run: Path
+    folder: Path
+    rows: int | None
+
+    def __call__(self, number: int) -> Path | str:
+        path = self.folder / f"{number}.parquet"
+        try:
+            make_task(RunFolder(self.run), number, self.rows).write(path)
+        except QdllmError as error:
+            if number == 0:  # nothing would be left to compare
+                raise
+            return str(error)
+        return path
+
+
+def _prepare(preparing: _Preparing, seeds: int, workers: Workers, *, quiet: bool) -> dict[int, Path | str]:
+    """Make all splits; one that cannot be made is a sentence, and a failed row of every model."""
+    made: dict[int, Path | str] = {}
+    with progress("splitting and teaching", seeds, unit="splits", quiet=quiet) as advance:
+        for number, outcome in workers.map(preparing, range(seeds)):
+            made[number] = outcome
+            advance(1)
+    return dict(sorted(made.items()))
+
+
+def _encoder_costs(run: RunFolder, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure once what the run's encoder costs; None is what is not known of one that is not here."""
+    kept, folder = run.comparison / "encoder.json", run.student / ENCODER_FOLDER
+    costs: dict[str, Any] = {
+        "name": None,
+        "n_parameters": metrics["parameters"]["encoder"],
+        "n_bytes": None,
+        "microseconds": {},
+    }
+    try:
+        encoder = load_encoder(folder)
+    except RequestError:
+        return costs
+    if kept.is_file() and (known := read_json(kept))["fingerprint"] == encoder.fingerprint:
+        return dict(known)
+    costs |= {
+        "name": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "n_parameters": encoder.n_parameters,
+        "n_bytes": encoder.n_bytes,
+        "microseconds": _time_encoder(encoder, run),
+    }
+    write_json(kept, costs)
+    return costs
+
+
+def _time_encoder(encoder: Encoder, run: RunFolder) -> dict[str, float]:
+    """Wall time a text in µs, without the cache, by the number of texts encoded at once."""
+    config = RunConfig.from_toml(run.config, {})
+    texts = load_texts(config.data, config.seed).dataset.texts
+    order = np.random.default_rng(config.seed).permutation(len(texts))
+    encoder.encode(texts[:1], cached=False)  # loads the model
+    found = {}
+    for batch in BATCHES:
+        count = _SINGLE_TEXTS if batch == 1 else batch
+        some = [texts[order[i % len(order)]] for i in range(count)]
+        pieces = [some[i : i + batch] for i in range(0, count, batch)]
+        with one_thread():
+            seconds = best_time(lambda piece: encoder.encode(piece, cached=False), pieces)
+        found[str(batch)] = round(1e6 * seconds / count, 1)
+    return found
