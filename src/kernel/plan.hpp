@@ -2,7 +2,9 @@
 // parity of qubits is a set of XORed offsets, so no permutation ever moves an amplitude.
 #pragma once
 
-#include <cstdint>
+#include <stddef.h>
+#include <stdint.h>
+
 #include <vector>
 
 namespace qdllm {

@@ -1,8 +1,9 @@
 // A vector of samples, one a lane, in the compiler's own vector types; included once an instruction set.
 #pragma once
 
+#include <stdint.h>
+
 #include <cmath>
-#include <cstdint>
 
 namespace qdllm {
 namespace {

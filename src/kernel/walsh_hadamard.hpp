@@ -1,7 +1,7 @@
 // The transform between the masks of a phase polynomial, or the strings of a readout, and basis states.
 #pragma once
 
-#include <cstdint>
+#include <stdint.h>
 
 namespace qdllm {
 namespace {

@@ -3,6 +3,7 @@ import copy
 import shutil
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 
 import pytest
@@ -158,6 +159,18 @@ def test_threads_do_not_change_the_result():
             results.append((z, *torch.autograd.grad(z.sum(), (inputs, parameters))))
     for one, three in zip(*results, strict=True):
         torch.testing.assert_close(one, three, atol=1e-12, rtol=0)
+
+
+@needs_kernel
+def test_calls_from_several_python_threads_do_not_disturb_each_other():
+    circuit = qd_llm(6, 1)
+    simulator = StatevectorSimulator(circuit, engine="kernel")
+    arguments = [random_values(circuit, 60 + i, torch.float64, seed=i) for i in range(6)]
+    with threads(2):
+        expected = [simulator(*values) for values in arguments]
+        with ThreadPoolExecutor(3) as pool:
+            found = list(pool.map(lambda values: simulator(*values), arguments * 20))
+    assert all(map(torch.equal, found, expected * 20))
 
 
 @needs_kernel

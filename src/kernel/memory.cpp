@@ -1,10 +1,10 @@
-// Memory and threads: what all instruction sets share.
+// Memory, whatever the instruction set.
+#include <pthread.h>
+
 #include <cstdlib>
 #include <mutex>
 #include <new>
-#include <thread>
 #include <unordered_map>
-#include <vector>
 
 #include "plan.hpp"
 
@@ -20,8 +20,13 @@ struct Pool {
     uint64_t bytes = 0;
 };
 
+// Never destroyed: Python may drop a run after static destructors. A process forked while another thread is here gets
+// its copy when that one is done.
 Pool &pool() {
-    static Pool *instance = new Pool;  // never destroyed: Python may drop a run after static destructors
+    static Pool *const instance = [] {
+        pthread_atfork([] { pool().mutex.lock(); }, [] { pool().mutex.unlock(); }, [] { pool().mutex.unlock(); });
+        return new Pool;
+    }();
     return *instance;
 }
 
@@ -55,14 +60,6 @@ void give(void *memory, uint64_t bytes) {
     }
     pool().unused.emplace(bytes, memory);
     pool().bytes += bytes;
-}
-
-void parallel(uint64_t count, uint32_t workers, Body body, void *context) {
-    std::vector<std::thread> threads;
-    for (uint32_t worker = 1; worker < workers; ++worker)
-        threads.emplace_back(body, context, worker, count * worker / workers, count * (worker + 1) / workers);
-    body(context, 0, 0, count / (workers ? workers : 1));
-    for (std::thread &thread : threads) thread.join();
 }
 
 }  // namespace qdllm
