@@ -79,6 +79,7 @@ class Job:
     contender: Contender
     setting: Setting
     task: Path
+    digest: str
     key: str
 
     @classmethod
@@ -86,7 +87,7 @@ class Job:
         """Name a fit by everything that it depends on; `digest` is the task's."""
         content = [qdllm.__version__, digest, contender.identity, dict(setting)]
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-        return cls(contender, setting, path, key)
+        return cls(contender, setting, path, digest, key)
 
 
 class FitStore:
@@ -158,7 +159,7 @@ class _Fitting:
     store: FitStore
 
     def __call__(self, job: Job) -> str | None:
-        task = _read_task(job.task)
+        task = _read_task(job.task, job.digest)
         try:
             self.store.write(job.key, _fit(job.contender, task, job.setting))
         except QdllmError as error:
@@ -169,7 +170,7 @@ class _Fitting:
 
 
 @lru_cache(maxsize=1)
-def _read_task(path: Path) -> ComparisonTask:
+def _read_task(path: Path, digest: str) -> ComparisonTask:  # noqa: ARG001 - a path can come to hold another
     return ComparisonTask.read(path)
 
 
