@@ -227,10 +227,8 @@ def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     # torch's own dropout draws from the global generator, which a checkpoint could not restore alone.
     if share == 0.0:
         return x
-    # Four 16-bit numbers of each 64 random bits: torch.rand takes a third of a training step.
-    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    numbers = drawn.view(torch.int16)[: x.numel()].view(x.shape)
-    return x.masked_fill(numbers < round(share * 2**16) - 2**15, 0.0) / (1 - share)
+    keep = torch.rand(x.shape, generator=generator) >= share
+    return x * keep / (1 - share)
 
 
 def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, object]]:
