@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +85,8 @@ def measure_families(settings: Settings) -> Iterator[dict[str, Any]]:
     papers = None
     for name, step in steps.items():
         compiled = compile_circuit(problems[name].circuit)
-        time = timings[name].as_dict()
-        per_stage = time["cpu_ms"] / len(compiled.stages)
+        timing = timings[name].as_dict()
+        per_stage = timing["cpu_ms"] / len(compiled.stages)
         papers = papers or per_stage
         yield {
             "family": name,
@@ -93,7 +94,7 @@ def measure_families(settings: Settings) -> Iterator[dict[str, Any]]:
             "gates": len(problems[name].circuit.gates),
             "stages": len(compiled.stages),
             "rotations": len(compiled.angles),
-            "step": time,
+            "step": timing,
             "cpu_ms_per_stage": per_stage,
             "relative_to_papers": per_stage / papers,
         }
@@ -118,16 +119,19 @@ def measure_size(settings: Settings, n_qubits: int) -> dict[str, Any]:
 
 
 def measure_threads(settings: Settings, cores: list[int], batch: int) -> dict[str, Any]:
-    """Return the wall time of a training step on one thread and on two, in turn, free to run on all cores."""
+    """Return a training step's wall time on one thread and on two, call by call, free to use all cores."""
     step = Step(paper_problem(), batch, FASTEST)
+    step.step()
     walls: dict[int, list[float]] = {1: [], 2: []}
+    end = time.perf_counter() + 2 * settings.rounds * settings.seconds
     with running_on(cores):
         try:
-            for _ in range(4 * settings.rounds):
+            while time.perf_counter() < end or len(walls[2]) < settings.readings:
                 for threads, found in walls.items():
                     torch.set_num_threads(threads)
-                    timing = time_call(step.step, settings.seconds / 8, min(3, settings.readings))
-                    found.append(1e3 * min(timing.wall))
+                    started = time.perf_counter()
+                    step.step()
+                    found.append(1e3 * (time.perf_counter() - started))
         finally:
             torch.set_num_threads(1)
     pairs = sorted(one / two for one, two in zip(walls[1], walls[2], strict=True))

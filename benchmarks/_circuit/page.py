@@ -9,6 +9,12 @@ from typing import Any
 from qdllm.extras import require
 from qdllm.files import atomic_path
 
+_TRIAL = "**A trial run (`--quick`): its figures say nothing.**"
+
+_BUSY = """\
+**The machine was busy.** Other work takes the caches, which lengthens CPU times too, and the cores, so that
+wall times and the speedup of two threads say little here."""
+
 _METHOD = """\
 The paper's circuit, 11 qubits and 2 layers, all 144 parameters and 11 inputs, as `qd_llm()` gives it.
 *Step* is the forward run and the gradients of a weighted sum of all ⟨Z⟩ to parameters and inputs, through
@@ -30,8 +36,9 @@ CPU time by the number of stages. Each circuit is deep enough that every ⟨Z⟩
 no light cone makes it smaller."""
 
 _THREADS = """\
-Wall time, float32, free to run on all cores; one thread and two in turn. The speedup is that of the best
-times, which other work on the machine disturbs least; the median over pairs stands beside it."""
+Wall time, float32, free to run on all cores; one call on one thread, one on two, and so on. The speedup is
+that of the best calls, which other work on the machine disturbs least; the median over pairs stands beside
+it."""
 
 _MEMORY = """\
 In a fresh process: resident memory right after `import torch`, and the most that was ever resident (VmHWM
@@ -79,6 +86,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"qdllm {machine['qdllm']}; {results['paper'][0]['engine']}. Load average of the machine, 1 of it "
         f"this run: {results['load'][0]:.1f} before, {results['load'][1]:.1f} after.",
         *([_TRIAL] if results["quick"] else []),
+        *([_BUSY] if max(results["load"]) > machine["cores"] else []),
         _METHOD,
         "## Bars",
         _table("bar | wanted | measured | verdict", map(_bar_row, results["bars"])),
@@ -117,9 +125,6 @@ def as_markdown(results: dict[str, Any]) -> str:
         _REPRODUCE,
     ]
     return "\n\n".join(parts) + "\n"
-
-
-_TRIAL = "**A trial run (`--quick`): its figures say nothing.**"
 
 
 def _table(heading: str, rows: Iterable[list[str]]) -> str:
