@@ -163,7 +163,7 @@ class _Machine(Fitted):
 
     def __init__(self, machine: Any, mean: Matrix, scale: Matrix, validation: Rows) -> None:
         self.machine, self.mean, self.scale = machine, mean, scale
-        trained = [getattr(machine, name) for name in ("dual_coef_", "coef_") if name in machine.__dict__]
+        trained = [getattr(machine, name) for name in ("dual_coef_", "coef_") if hasattr(machine, name)]
         self.n_trained = int(sum(values.size for values in trained) + machine.intercept_.size)
         self.n_parameters = self.n_trained + mean.size + scale.size
         if hasattr(machine, "support_vectors_"):
@@ -179,9 +179,9 @@ class _Machine(Fitted):
     def save(self, folder: Path) -> None:
         names = ("support_vectors_", "dual_coef_", "coef_", "intercept_", "n_support_")
         tensors = {
-            name: np.ascontiguousarray(vars(self.machine)[name])
+            name: np.ascontiguousarray(getattr(self.machine, name))
             for name in names
-            if name in vars(self.machine)
+            if hasattr(self.machine, name)
         }
         tensors |= {"mean": self.mean, "scale": self.scale, "temperature": np.array([self.temperature])}
         small = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in tensors.items()}
