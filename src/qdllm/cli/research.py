@@ -1,4 +1,4 @@
-"""Commands that look closer: compare, inspect, bench."""
+"""Commands that look closer: compare, search, inspect, bench."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 
 import qdllm
 from qdllm.cli.app import app
-from qdllm.cli.options import AsJson, Quiet, RunArgument
+from qdllm.cli.options import (
+    TEACHING,
+    AsJson,
+    Charset,
+    ConfigFile,
+    DataArgument,
+    EncoderSpec,
+    GroupColumn,
+    LabelColumn,
+    LabelsPerClass,
+    Quiet,
+    RunArgument,
+    Seed,
+    TeacherMode,
+    TeacherSpec,
+    TestData,
+    TextColumn,
+    data_section,
+)
 from qdllm.cli.printing import log_to_stderr, print_comparison, print_json, print_report
 from qdllm.errors import ConfigError
 
@@ -54,6 +73,55 @@ def compare(
         quiet=quiet,
     )
     print_comparison(found, run, as_json=as_json)
+
+
+@app.command()
+def search(
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="The folder of the search.")],
+    trials: Annotated[int, typer.Option(help="Designs to try in all, earlier calls counted.")] = 60,
+    timeout: Annotated[float | None, typer.Option(help="Start no design later than so many minutes.")] = None,
+    teacher: TeacherSpec = None,
+    mode: TeacherMode = None,
+    encoder: EncoderSpec = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Soft labels made by `label`.", rich_help_panel=TEACHING)
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Features made by `embed`.", rich_help_panel=TEACHING)
+    ] = None,
+    test: TestData = None,
+    text: TextColumn = None,
+    label_column: LabelColumn = None,
+    group: GroupColumn = None,
+    encoding: Charset = None,
+    labels_per_class: LabelsPerClass = None,
+    config: ConfigFile = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search for an accurate and cheap circuit. Ctrl-C is safe: the same command goes on.
+
+    What [student] in --config sets stays as it is; everything else is searched.
+    """
+    from qdllm import pipeline
+
+    log_to_stderr(quiet)
+    settings = pipeline.RunConfig.from_toml(
+        config,
+        {
+            "seed": seed,
+            "data": data_section(data, test, text, label_column, group, encoding, labels_per_class),
+            "teacher": {"source": teacher, "mode": mode, "labels": labels},
+            "encoder": {"source": encoder, "features": features},
+        },
+    )
+    found = pipeline.search(settings, out, trials=trials, minutes=timeout, quiet=quiet)
+    if as_json:
+        print_json(found)
+    else:
+        Console().print(Markdown((out / "search.md").read_text(encoding="utf-8")))
 
 
 @app.command()

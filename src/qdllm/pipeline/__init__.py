@@ -1,4 +1,4 @@
-"""The commands that span the folders: label, embed, distill, predict, evaluate, export, compare, demo."""
+"""The commands that span the folders: label, embed, distill, predict, evaluate, compare, search and more."""
 
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
@@ -7,6 +7,7 @@ from qdllm.pipeline.distill import distill
 from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
 from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
 from qdllm.pipeline.run_folder import RunFolder, student_folder
+from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "load_texts",
     "predict",
     "save_drawing",
+    "search",
     "student_folder",
     "write_predictions",
 ]

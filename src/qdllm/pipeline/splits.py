@@ -17,7 +17,7 @@ from qdllm.pipeline.run_folder import RunFolder
 from qdllm.pipeline.sources import Texts, encode_texts, label_texts, load_texts
 from qdllm.teachers import SoftLabels
 
-__all__ = ["make_task"]
+__all__ = ["join_task", "make_task"]
 
 
 def make_task(run: RunFolder, number: int, n_train: int | None = None) -> ComparisonTask:
@@ -51,8 +51,30 @@ def make_task(run: RunFolder, number: int, n_train: int | None = None) -> Compar
         texts = _resplit(config, texts, labels)
         labels = _relabel(config, texts, labels)
         features = _reencode(config, texts, features)
-    task = _join(config, texts, labels, features)
+    task = join_task(config.seed, texts, labels, features)
     return task if n_train is None else task.limited(n_train)
+
+
+def join_task(seed: int, texts: Texts, labels: SoftLabels | None, features: Features) -> ComparisonTask:
+    """Put texts, split, soft labels and features together.
+
+    Raises
+    ------
+    DataError
+        If a row has no soft label or features, or a part of the split has no rows.
+    """
+    dataset, split = texts.dataset, texts.split
+    classes = dataset.classes if labels is None else labels.classes
+    test = split.part == "test"
+    codes = _codes(dataset.labels, classes, len(dataset))
+    rows = Rows(
+        dataset.texts,
+        features.align(dataset.row_ids),
+        np.where(split.labelled & ~test, codes, -1),
+        None if labels is None else labels.align(dataset.row_ids, classes),
+    )
+    about = {"data": dataset.name, "teacher": None if labels is None else labels.meta}
+    return ComparisonTask(seed, classes, rows, split.part, np.where(test, codes, -1), about)
 
 
 def _another(config: RunConfig, labels: SoftLabels | None, number: int) -> RunConfig:
@@ -91,21 +113,6 @@ def _reencode(config: RunConfig, texts: Texts, features: Features) -> Features:
         return features
     encoded = encode_texts(config, texts)
     return Features(texts.dataset.row_ids, encoded.x, encoded.about)
-
-
-def _join(config: RunConfig, texts: Texts, labels: SoftLabels | None, features: Features) -> ComparisonTask:
-    dataset, split = texts.dataset, texts.split
-    classes = dataset.classes if labels is None else labels.classes
-    test = split.part == "test"
-    codes = _codes(dataset.labels, classes, len(dataset))
-    rows = Rows(
-        dataset.texts,
-        features.align(dataset.row_ids),
-        np.where(split.labelled & ~test, codes, -1),
-        None if labels is None else labels.align(dataset.row_ids, classes),
-    )
-    about = {"data": dataset.name, "teacher": None if labels is None else labels.meta}
-    return ComparisonTask(config.seed, classes, rows, split.part, np.where(test, codes, -1), about)
 
 
 def _codes(labels: tuple[str | None, ...] | None, classes: tuple[str, ...], count: int) -> NDArray[np.int64]:
