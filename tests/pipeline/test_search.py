@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from qdllm import Student
+from qdllm.data import TextDataset
 from qdllm.files import read_json
+from qdllm.teachers import SoftLabels
 
 from .test_cli import qdllm, refused
 
@@ -177,6 +179,24 @@ def test_a_place_that_cannot_hold_a_search_is_refused(data, tmp_path):
     assert "cannot be written" in refused(*base, tmp_path / "notes.txt")
     assert "cannot be written" in refused(*base, tmp_path / "notes.txt" / "below")
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_texts_without_labels_are_searched_by_agreement_with_the_teacher(data, config, tmp_path):
+    lines = data.read_text().splitlines()
+    texts, names = zip(*(line.rsplit(",", 1) for line in lines[1:]), strict=True)
+    path, labels = tmp_path / "texts.csv", tmp_path / "labels.parquet"
+    path.write_text("\n".join(["text", *texts]) + "\n")
+    soft = np.array([[0.9, 0.1] if name == "market" else [0.2, 0.8] for name in names])
+    SoftLabels(TextDataset.from_lists(texts).row_ids, ("market", "sport"), soft).write(labels)
+    out = tmp_path / "out"
+    options = ("--encoder", "tfidf", "--labels", labels, "--config", config, "--trials", 1, "--quiet")
+    found = json.loads(qdllm("search", path, "--out", out, *options, "--json").stdout)
+    assert found["rows"]["validation_labelled"] == 0
+    assert found["rows"]["compared_on"] == found["rows"]["validation"] > 0
+    assert found["final"]["test"] is None
+    page = (out / "search.md").read_text()
+    assert "agreement with the teacher" in page
+    assert "no labels" in page
 
 
 def test_texts_without_labels_and_teacher_are_refused(tmp_path):

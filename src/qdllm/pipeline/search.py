@@ -108,7 +108,11 @@ def search(
         "teacher": "none" if labels is None else labels.meta.get("teacher", config.teacher.source),
         "encoder": encoded.name,
         "seed": config.seed,
-        "rows": {part: len(texts.split.indices(part)) for part in ("train", "validation", "test")},
+        "rows": {part: len(texts.split.indices(part)) for part in ("train", "validation", "test")}
+        | {
+            "validation_labelled": int((task.lesson.validation.y >= 0).sum()),
+            "compared_on": found.n_rows,
+        },
         "classes": list(task.classes),
         "fixed": fixed,
         "space": describe_space(found.fields),

@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qdllm.student import Student
-
 __all__ = ["as_markdown", "front_table", "side_by_side"]
-
-_COLUMNS = (
-    "ansatz",
-    "encoding",
-    "readout",
-    "n_qubits",
-    "n_layers",
-    "learning_rate",
-    "weight_decay",
-    "dropout",
-)
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:
@@ -31,7 +18,8 @@ def as_markdown(results: Mapping[str, Any]) -> str:
             f"{trials['finished']} designs of {len(results['space'])} open fields, seed {results['seed']}, "
             f"on {machine['date']}: {trials['trained']} trained to the end, {len(trials['pruned'])} given "
             f"up early ({trials['seconds']:.0f} s). Trained on {rows['train']:,} rows, compared on "
-            f"{rows['validation']:,}. Teacher: {results['teacher']}; encoder: {results['encoder']}.",
+            f"{rows['compared_on']:,}{_unlabelled(rows)}. Teacher: {results['teacher']}; encoder: "
+            f"{results['encoder']}.",
             "",
             "## The front",
             "",
@@ -60,10 +48,9 @@ def front_table(results: Mapping[str, Any]) -> list[str]:
         trial, accuracy, design = found["trial"], f"{100 * found['accuracy']:.1f}", found["design"]
         if trial == results["chosen"]["trial"]:
             trial, accuracy = f"**{trial}**", f"**{accuracy}**"
-        whole = {**Student().get_params(), **design}
-        circuit = f"{whole['ansatz']} {whole['n_qubits']} × {whole['n_layers']}"
+        circuit = f"{design['ansatz']} {design['n_qubits']} × {design['n_layers']}"
         costs = [found["two_qubit_gates"], f"{found['parameters']:,}"]
-        lines.append(_line([trial, accuracy, *costs, circuit, whole["encoding"], whole["readout"]]))
+        lines.append(_line([trial, accuracy, *costs, circuit, design["encoding"], design["readout"]]))
     return lines
 
 
@@ -85,8 +72,17 @@ def side_by_side(results: Mapping[str, Any]) -> list[str]:
     differences = [_percent(final[part], "difference", "+") for part in ("validation", "test")]
     lines.append(_line(["difference, points", "", "", *differences]))
     if not chosen["two_qubit_gates"]:
-        lines += ["", "The chosen design needs no two-qubit gate: nothing in it is entangled."]
+        lines += ["", "The chosen design needs no two-qubit gate: nothing in it has to be entangled."]
     return lines
+
+
+def _unlabelled(rows: Mapping[str, int]) -> str:
+    without = rows["compared_on"] - rows["validation_labelled"]
+    return (
+        f" ({without:,} of them without a label: there, accuracy is agreement with the teacher)"
+        if without
+        else ""
+    )
 
 
 def _percent(part: Mapping[str, Any] | None, name: str, sign: str = "") -> str:
