@@ -73,10 +73,10 @@ def verdict(found: Found) -> str:
     return " ".join(sentences)
 
 
-def as_markdown(found: Found, *, title: str, plots: Sequence[str] = ()) -> str:
-    """Return the comparison as a page."""
+def as_markdown(found: Found, *, title: str, plots: Sequence[str] = (), heading: str = "#") -> str:
+    """Return the comparison as a page, or as a part of one that begins with the sign `heading`."""
     machine, rows = found["machine"], found["rows"]
-    lines = [f"# {title}: the student and what stands beside it", "", verdict(found), ""]
+    lines = [f"{heading} {title}: the student and what stands beside it", "", verdict(found), ""]
     lines += [
         f"{len(found['seeds'])} {_splits(found)}, each with {rows['train']:,} rows to train, "
         f"{rows['validation']:,} to choose by, {rows['test']:,} to test; {len(found['classes'])} classes. "
