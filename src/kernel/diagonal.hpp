@@ -15,25 +15,26 @@ template <class L>
 void fill_tables(const Call<Real<L>> &call) {
     const Plan &plan = call.plan;
     const uint64_t size = plan.size();
-    typedef Lanes<double, L::lanes> D;
-    double *phases = static_cast<double *>(take((size + L::lanes) * sizeof(double)));
+    typedef Lanes<double, sizeof(V<L>) / sizeof(double)> D;
+    const uint64_t bytes = std::max<uint64_t>(size, D::lanes) * sizeof(double);
+    double *phases = static_cast<double *>(take(bytes));
     for (const Stage &stage : plan.stages) {
         if (!stage.diagonal || stage.of_sample) continue;
-        std::memset(phases, 0, (size + L::lanes) * sizeof(double));
+        std::memset(phases, 0, bytes);
         for (size_t i = 0; i < stage.masks.size(); ++i)
             phases[stage.masks[i]] += 0.5 * double(reduced<L>(call.kept.angles[stage.angles[i]]));
         walsh_hadamard(phases, size);
         Real<L> *cosines = call.kept.tables + stage.table * size * 2, *sines = cosines + size;
-        for (uint64_t k = 0; k < size; k += L::lanes) {
+        for (uint64_t k = 0; k < size; k += D::lanes) {
             typename D::V sine, cosine;
             D::sincos(D::load(phases + k), sine, cosine);
-            for (uint64_t lane = 0; lane < std::min<uint64_t>(L::lanes, size - k); ++lane) {
+            for (uint64_t lane = 0; lane < std::min<uint64_t>(D::lanes, size - k); ++lane) {
                 cosines[k + lane] = Real<L>(cosine[lane]);
                 sines[k + lane] = Real<L>(sine[lane]);
             }
         }
     }
-    give(phases, (size + L::lanes) * sizeof(double));
+    give(phases, bytes);
 }
 
 template <class L>

@@ -12,7 +12,11 @@ namespace qdllm {
 
 namespace {
 
+#ifdef QDLLM_SANITIZE
+constexpr uint64_t pool_limit = 0;  // memory given back is not to be touched
+#else
 constexpr uint64_t pool_limit = uint64_t(64) << 20;
+#endif
 
 struct Pool {
     std::mutex mutex;

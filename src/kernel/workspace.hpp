@@ -1,6 +1,10 @@
 // The memory that a worker lays out for a plan: a state is [amplitude][real, imaginary][lane].
 #pragma once
 
+#ifdef QDLLM_SANITIZE
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include <algorithm>
 
 #include "plan.hpp"
@@ -34,7 +38,7 @@ struct Workspace {
     Rotation<L> *rotations;                 // per angle
     V<L> *low, *high;                       // the two factors of the product state
     V<L> *low_gradients, *high_gradients;
-    V<L> *weights;                          // per bit read and for their sum
+    V<L> *weights;                          // per bit of a number read
     Amplitude<L> *state, *adjoint;
     Amplitude<L> *phases;                   // cos, sin of a diagonal stage that differs between samples
     V<L> *scratch;                          // one vector a basis state
@@ -42,6 +46,7 @@ struct Workspace {
     double *totals;                         // per angle, gradients summed over samples
 };
 
+// Hands out a block piece by piece; a sanitized build sees an access between two.
 struct Arena {
     char *at = nullptr;
     uint64_t used = 0;
@@ -49,7 +54,12 @@ struct Arena {
     template <class T>
     T *get(uint64_t count) {
         T *place = at ? reinterpret_cast<T *>(at + used) : nullptr;
-        used += (count * sizeof(T) + 63) / 64 * 64;
+        const uint64_t end = used + count * sizeof(T);
+        used = (end + 63) / 64 * 64;
+#ifdef QDLLM_SANITIZE
+        used += 64;
+        if (at) ASAN_POISON_MEMORY_REGION(at + end, used - end);
+#endif
         return place;
     }
 };
@@ -67,7 +77,7 @@ Workspace<L> lay_out(Arena &arena, const Plan &plan, bool keeps, bool backward) 
     w.high = arena.get<V<L>>(plan.product.high.size());
     w.low_gradients = arena.get<V<L>>(plan.product.low.size());
     w.high_gradients = arena.get<V<L>>(plan.product.high.size());
-    w.weights = arena.get<V<L>>(plan.n_qubits + 1);
+    w.weights = arena.get<V<L>>(plan.n_qubits);
     w.state = arena.get<Amplitude<L>>(keeps ? 0 : size);
     w.adjoint = arena.get<Amplitude<L>>(backward ? size : 0);
     w.phases = arena.get<Amplitude<L>>(varies ? size : 0);
