@@ -11,11 +11,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdllm.circuits import Circuit, compile_circuit, input_symbol, parameter, parse_observables, qd_llm
+from qdllm.circuits import (
+    Circuit,
+    compile_circuit,
+    input_symbol,
+    light_cones,
+    parameter,
+    parse_observables,
+    qd_llm,
+)
 from qdllm.errors import CircuitError, InstallError
 from qdllm.simulate import StatevectorSimulator, kernel_engine
+from qdllm.simulate.cone import ConeSimulator
 from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
 from qdllm.simulate.torch_engine import TorchEngine
+from qdllm.simulate.triton_engine import TritonEngine
 
 from .random_circuits import any_circuit, largest, pauli_sums, qiskit_expectations, random_values
 
@@ -190,6 +200,23 @@ def test_the_engine_is_chosen_and_named():
     assert StatevectorSimulator(circuit).engine == f"kernel ({instruction_sets()[0]})"
     assert StatevectorSimulator(circuit, engine="torch").engine == "torch"
     assert StatevectorSimulator(circuit, ["XIY"]).engine == f"kernel ({instruction_sets()[0]})"
+
+
+def test_on_a_gpu_triton_runs_what_fits_its_chip(monkeypatch):
+    monkeypatch.setattr("qdllm.simulate.triton_engine._drives", lambda device: True)
+    gpu = torch.device("cuda", 0)
+
+    def runs(device, engine="auto"):
+        return type(ConeSimulator(light_cones(qd_llm(3, 1))[0], engine).choose(1, torch.float32, device))
+
+    assert runs(gpu) is TritonEngine
+    assert runs(gpu, "torch") is TorchEngine
+    assert runs(torch.device("cpu")) is not TritonEngine
+    for largest_size, dtype in ((13, torch.float32), (12, torch.float64)):
+        assert TritonEngine.serves(largest_size, dtype, gpu)
+        assert not TritonEngine.serves(largest_size + 1, dtype, gpu)
+    monkeypatch.setattr("qdllm.simulate.triton_engine._drives", lambda device: False)
+    assert runs(gpu) is TorchEngine
 
 
 def test_an_unknown_engine_is_refused():

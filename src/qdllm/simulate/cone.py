@@ -9,6 +9,7 @@ from qdllm.errors import CircuitError
 from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets, say_that_torch_serves
 from qdllm.simulate.memory import fits, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
+from qdllm.simulate.triton_engine import TritonEngine
 
 __all__ = ["ConeSimulator"]
 
@@ -28,6 +29,7 @@ class ConeSimulator:
         self.compiled = cone.compiled
         self.columns = torch.tensor(cone.columns)
         self._kernel: KernelEngine | None = None
+        self._may_use_triton = engine == "auto"
         if engine != "torch" and instruction_sets():
             self._kernel = KernelEngine(self.compiled)
         elif engine == "kernel":
@@ -45,19 +47,28 @@ class ConeSimulator:
         """What runs on the CPU."""
         return f"kernel ({self._kernel.instruction_set})" if self._kernel else "torch"
 
-    def choose(self, batch: int, dtype: torch.dtype, device: torch.device) -> KernelEngine | TorchEngine:
-        """Return the kernel where it is built, serves and fits into memory, else torch.
+    def choose(
+        self, batch: int, dtype: torch.dtype, device: torch.device
+    ) -> KernelEngine | TritonEngine | TorchEngine:
+        """Return the device's own engine where it is there, serves and fits into memory, else torch.
 
         Raises
         ------
         TooLargeError
-            If neither fits.
+            If nothing fits.
         """
         if self._kernel and device.type == "cpu" and fits(self._kernel.memory(batch, dtype)):
             return self._kernel
-        needed = TorchEngine.memory(self.compiled, batch, dtype)
-        require_memory(needed, f"{self.n_qubits} qubits for {batch} sample(s)")
+        what = f"{self.n_qubits} qubits for {batch} sample(s)"
+        if self._may_use_triton and TritonEngine.serves(self.n_qubits, dtype, device):
+            require_memory(self._triton.memory(batch, dtype), what, device)
+            return self._triton
+        require_memory(TorchEngine.memory(self.compiled, batch, dtype), what, device)
         return self._torch
+
+    @cached_property
+    def _triton(self) -> TritonEngine:
+        return TritonEngine(self.compiled)
 
     @cached_property
     def _torch(self) -> TorchEngine:

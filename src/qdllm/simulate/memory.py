@@ -3,15 +3,22 @@
 import os
 from pathlib import Path
 
+import torch
+
 from qdllm.errors import TooLargeError
 
 __all__ = ["available_memory", "fits", "require_memory"]
 
 _ALWAYS_THERE = 2**26
+_HERE = torch.device("cpu")
 
 
-def available_memory() -> int:
-    """Return the bytes that could be taken now without swapping."""
+def available_memory(device: torch.device = _HERE) -> int:
+    """Return the bytes that could be taken now: of a CUDA device, or of this machine without swapping."""
+    if device.type == "cuda":
+        # What torch holds and does not use is free to it.
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
@@ -20,7 +27,7 @@ def available_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def require_memory(needed: int, what: str, available: int | None = None) -> None:
+def require_memory(needed: int, what: str, device: torch.device = _HERE) -> None:
     """Refuse a computation that does not fit.
 
     Parameters
@@ -29,25 +36,25 @@ def require_memory(needed: int, what: str, available: int | None = None) -> None
         Bytes.
     what : str
         For the message, for example "40 qubits".
-    available : int, optional
-        Bytes; default `available_memory`.
+    device : torch.device, optional
+        Where; default: this machine.
 
     Raises
     ------
     TooLargeError
         If more is needed than is available.
     """
-    if not fits(needed, available):
-        free = available_memory() if available is None else available
+    if not fits(needed, device):
+        where = f"the device {device}" if device.type == "cuda" else "this machine"
         raise TooLargeError(
-            f"simulating {what} needs {_size(needed)}, this machine has {_size(free)} free: "
+            f"simulating {what} needs {_size(needed)}, {where} has {_size(available_memory(device))} free: "
             "use fewer qubits or smaller batches"
         )
 
 
-def fits(needed: int, available: int | None = None) -> bool:
+def fits(needed: int, device: torch.device = _HERE) -> bool:
     """Return whether that many bytes can be taken; a few always can, for asking costs time."""
-    return needed < _ALWAYS_THERE or needed <= (available_memory() if available is None else available)
+    return needed < _ALWAYS_THERE or needed <= available_memory(device)
 
 
 def _size(n_bytes: float) -> str:

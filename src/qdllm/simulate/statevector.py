@@ -13,6 +13,7 @@ from qdllm.simulate.cone import ConeSimulator
 from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
 from qdllm.simulate.memory import require_memory
 from qdllm.simulate.torch_engine import TorchEngine
+from qdllm.simulate.triton_engine import TritonEngine
 
 __all__ = ["StatevectorSimulator", "available_engines"]
 
@@ -30,8 +31,10 @@ class StatevectorSimulator:
         Pauli strings such as ``"IZX"`` (last character: qubit 0), or sums of them with coefficients.
         Default: Z of every qubit, column i for qubit i.
     engine : str
-        ``"auto"``: the compiled CPU kernel where it is built, for tensors on the CPU; else torch.
-        ``"torch"`` is slower and can be differentiated more than once; ``"kernel"`` insists on the kernel.
+        ``"auto"``: the compiled kernel where it is built, for tensors on the CPU; Triton where it is
+        installed and a state fits on the chip (13 qubits in float32, 12 in float64), for tensors on a CUDA
+        device; else torch. ``"torch"`` is slower and can be differentiated more than once; ``"kernel"``
+        insists on the CPU kernel.
 
     Raises
     ------
@@ -124,7 +127,7 @@ class StatevectorSimulator:
         """Return every bit string's probability: (batch, 2^n_qubits), bit q of an index being qubit q."""
         self._check(inputs, parameters)
         needed = TorchEngine.memory(self._whole, len(inputs), inputs.dtype)
-        require_memory(needed, f"{self.circuit.n_qubits} qubits for {len(inputs)} sample(s)")
+        require_memory(needed, f"{self.circuit.n_qubits} qubits for {len(inputs)} sample(s)", inputs.device)
         return self._sampler.probabilities(inputs, parameters)
 
     @torch.no_grad()
@@ -155,7 +158,7 @@ class StatevectorSimulator:
 
     def _choose(
         self, batch: int, dtype: torch.dtype, device: torch.device
-    ) -> list[KernelEngine | TorchEngine]:
+    ) -> list[KernelEngine | TritonEngine | TorchEngine]:
         return [cone.choose(batch, dtype, device) for cone in self._cones]
 
     def _check(self, inputs: Tensor, parameters: Tensor) -> None:
@@ -190,5 +193,13 @@ def available_engines() -> dict[str, str]:
         "engine": f"kernel ({sets[0]})" if sets else "torch",
         "kernel": f"built, with {', '.join(sets)}" if sets else "not built: no compiler was found at install",
         "threads": str(torch.get_num_threads()),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "gpu": _gpu(),
     }
+
+
+def _gpu() -> str:
+    if not torch.cuda.is_available():
+        return "none"
+    device = torch.device("cuda", torch.cuda.current_device())
+    engine = "triton" if TritonEngine.serves(1, torch.float32, device) else "torch"
+    return f"{torch.cuda.get_device_name(device)}, by {engine}"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from qdllm.circuits import gf2
-from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local, stage_basis
+from qdllm.circuits.compiled import CompiledCircuit, Diagonal, Local
+from qdllm.simulate.placement import final_numbering, place_readout, place_stages
 
 __all__ = ["TorchEngine"]
 
@@ -38,43 +39,22 @@ class TorchEngine:
         self._parameters = torch.from_numpy(compiled.parameter_matrix)
         self._constants = torch.from_numpy(compiled.constants)
         self._of_sample = [bool(row.any()) for row in compiled.input_matrix]
-        # The numbering of basis states that each stage wants, and the way to it from the one before.
-        self._numberings: list[tuple[int, ...]] = []
-        self._moves: list[Tensor | None] = []
-        self._bits: list[tuple[int, ...]] = []
-        numbering = tuple(1 << q for q in range(self.n_qubits))
-        for position, stage in enumerate(compiled.stages):
-            move = None
-            bits: tuple[int, ...] = ()
-            if isinstance(stage, Local):
-                wanted, bits = stage_basis(stage.rotations, self.n_qubits, numbering)
-                if wanted != numbering and position:
-                    back = gf2.invert(numbering)
-                    move = torch.from_numpy(gf2.table([gf2.apply(back, column) for column in wanted]))
-                numbering = wanted
-            self._numberings.append(numbering)
-            self._moves.append(move)
-            self._bits.append(bits)
-        self._final = numbering
+        self._placed = place_stages(compiled)
+        self._final = final_numbering(self._placed, self.n_qubits)
 
     def expectations(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """Return (batch, n_observables) for inputs (batch, n_inputs) and parameters (n_parameters,)."""
         state = self._run(inputs, parameters)
-        transforms: dict[tuple[int, int], Tensor] = {}
-        back = gf2.invert(self._final)
-        results = []
-        for observable in self.compiled.observables:
-            # Zero, and a function of both arguments even where the circuit is not.
-            total = inputs[:, :0].sum(1) + parameters[:0].sum()
-            for string, coefficient in observable:
-                x, z = gf2.apply(back, string.x), gf2.transpose_apply(self._final, string.z)
-                imaginary = (string.x & string.z).bit_count()
-                key = x, imaginary & 1
-                if key not in transforms:
-                    transforms[key] = self._walsh(_correlation(state, *key))
-                sign = -coefficient if (imaginary + 1) & 2 else coefficient
-                total = total + sign * transforms[key][z]
-            results.append(total)
+        transforms: dict[tuple[int, bool], Tensor] = {}
+        # Zeros, and functions of both arguments even where the circuit is not.
+        results = [inputs[:, :0].sum(1) + parameters[:0].sum() for _ in self.compiled.observables]
+        for reading in place_readout(self.compiled, self._final):
+            key = reading.x, reading.imaginary
+            if key not in transforms:
+                transforms[key] = self._walsh(_correlation(state, *key))
+            results[reading.column] = (
+                results[reading.column] + reading.coefficient * transforms[key][reading.z]
+            )
         return torch.stack(results, dim=1)
 
     def probabilities(self, inputs: Tensor, parameters: Tensor) -> Tensor:
@@ -93,17 +73,16 @@ class TorchEngine:
         of_sample = self._inputs.to(inputs) @ inputs.T + shared[:, None]
         state = inputs.new_zeros(1, 2**self.n_qubits, 1)
         state[0, 0] = 1
-        for position, stage in enumerate(self.compiled.stages):
-            move = self._moves[position]
-            if move is not None:
-                state = state.index_select(1, move.to(inputs.device))
+        for position, placed in enumerate(self._placed):
+            stage = placed.stage
+            if placed.move is not None:
+                state = state.index_select(1, torch.from_numpy(placed.move).to(inputs.device))
             if isinstance(stage, Diagonal):
-                phases = self._phases(stage, self._numberings[position], shared, of_sample)
-                state = _turn_phases(state, phases)
+                state = _turn_phases(state, self._phases(stage, placed.numbering, shared, of_sample))
             elif position == 0:
-                state = self._product(stage, self._bits[0], shared, of_sample)
+                state = self._product(stage, placed.bits, shared, of_sample)
             else:
-                state = self._rotate(state, stage, self._bits[position], shared, of_sample)
+                state = self._rotate(state, stage, placed.bits, shared, of_sample)
         return state.expand(-1, -1, len(inputs))
 
     def _angle(self, index: int, shared: Tensor, of_sample: Tensor) -> Tensor:
@@ -194,7 +173,7 @@ def _turn_phases(state: Tensor, phases: Tensor) -> Tensor:
     return torch.stack([real * cos + imag * sin, imag * cos - real * sin])
 
 
-def _correlation(state: Tensor, x: int, imaginary: int) -> Tensor:
+def _correlation(state: Tensor, x: int, imaginary: bool) -> Tensor:
     """Return the real or imaginary part of conj(psi[k ^ x]) psi[k]: (2^n, batch)."""
     if x == 0:
         return state.square().sum(0)
