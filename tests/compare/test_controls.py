@@ -27,7 +27,7 @@ SMALL = {
     "learning_rate": 0.03,
 }
 NAMES = [contender.name for contender in controls(SMALL)]
-TRAINED = ["student", "frozen-circuit", "no-entanglement", "no-circuit", "mlp"]
+TRAINED = ["student", "frozen-circuit", "no-entanglement", "no-circuit", "no-teacher", "mlp"]
 
 
 def control(name, parameters=SMALL):
@@ -62,16 +62,19 @@ def test_the_same_seed_gives_the_same_model(task, name):
         assert not np.array_equal(fit(name, task.lesson, seed=1).predict_proba(inputs), first)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_learns_from_the_teacher_where_no_label_is_visible(task, name):
-    blind = Lesson(
+def without_labels(task):
+    return Lesson(
         task.classes,
         *(
             Rows(rows.texts, rows.x, np.full(len(rows), -1), rows.soft)
             for rows in (task.lesson.train, task.lesson.validation)
         ),
     )
-    proba = fit(name, blind).predict_proba(task.take("test").inputs)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "no-teacher"])
+def test_it_learns_from_the_teacher_where_no_label_is_visible(task, name):
+    proba = fit(name, without_labels(task)).predict_proba(task.take("test").inputs)
     assert (proba.argmax(axis=1) == task.truth[task.part == "test"]).mean() > 0.8
 
 
@@ -142,6 +145,22 @@ def test_a_frozen_circuit_keeps_its_random_angles(task):
     assert not torch.equal(theta, other.student.model_.theta)
     assert theta.abs().max() > 1.0  # far from where the student's own angles begin
     assert fitted.n_parameters - fitted.n_trained == theta.numel()
+
+
+def test_without_its_teacher_the_student_learns_from_visible_labels_alone(task):
+    with pytest.raises(DataError, match="no training row has a visible label"):
+        fit("no-teacher", without_labels(task))
+    few = [
+        Rows(rows.texts, rows.x, np.where(np.arange(len(rows)) < n, rows.y, -1), rows.soft)
+        for rows, n in ((task.lesson.train, 30), (task.lesson.validation, 0))
+    ]
+    inputs = task.take("test").inputs
+    proba = fit("no-teacher", Lesson(task.classes, *few)).predict_proba(inputs)
+    labels = few[0].take(np.arange(30))
+    student = Student(**{**SMALL, "alpha": 0.0}).fit(
+        np.concatenate([labels.x] * 2), np.tile(labels.y, 2), validation=np.repeat([False, True], 30)
+    )
+    np.testing.assert_array_equal(proba, student.predict_proba(inputs.x))
 
 
 def test_without_its_circuit_the_readout_takes_the_angles(task):

@@ -26,6 +26,7 @@ CONTROLS = [
     "frozen-circuit",
     "no-entanglement",
     "no-circuit",
+    "no-teacher",
     "mlp",
     "svm",
     "random-fourier",

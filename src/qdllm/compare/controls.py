@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from qdllm.circuits import Circuit, make_ansatz, make_encoding, readout_labels
 from qdllm.compare.linear import LogisticRegression, RandomFourier, SupportVectors
 from qdllm.compare.task import Contender, Fitted, Group, Lesson, Rows, Setting
+from qdllm.errors import DataError
 from qdllm.files import write_json
 from qdllm.student import ProjectedModel, Student, StudentModel
 
@@ -26,6 +27,7 @@ __all__ = [
     "Mlp",
     "NoCircuit",
     "NoEntanglement",
+    "NoTeacher",
     "StudentContender",
     "controls",
     "fit_logistic_regression",
@@ -137,6 +139,38 @@ class FrozenCircuit(StudentContender):
             return model
 
 
+class NoTeacher(StudentContender):
+    """The student without its teacher: trained on the rows with a visible label alone."""
+
+    name = "no-teacher"
+    group = "control"
+
+    def settings(self, budget: int) -> list[Setting]:
+        """As the student's, without those that weigh the teacher alone."""
+        grid = [{**setting, "alpha": 0.0} for setting in super().settings(budget)]
+        return [setting for i, setting in enumerate(grid) if setting not in grid[:i]]
+
+    def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
+        """See `Contender.fit`.
+
+        Raises
+        ------
+        DataError
+            If no training row has a visible label.
+        """
+        train, validation = (_labelled(rows) for rows in (lesson.train, lesson.validation))
+        if not len(train):
+            raise DataError("no training row has a visible label, and without its teacher it has no other")
+        if not len(validation):
+            validation = train
+        return super().fit(Lesson(lesson.classes, train, validation), setting, seed)
+
+
+def _labelled(rows: Rows) -> Rows:
+    known = rows.take(np.flatnonzero(rows.y >= 0))
+    return Rows(known.texts, known.x, known.y)
+
+
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
 
 
@@ -164,7 +198,7 @@ class Mlp(StudentContender):
 
 def controls(parameters: Mapping[str, Any]) -> list[Contender]:
     """Return the student of these parameters and every control, those that take longest first."""
-    kinds = (StudentContender, FrozenCircuit, NoEntanglement, NoCircuit, Mlp)
+    kinds = (StudentContender, FrozenCircuit, NoEntanglement, NoCircuit, NoTeacher, Mlp)
     trained = [kind(parameters) for kind in kinds]
     return [*trained, SupportVectors(), RandomFourier(), LogisticRegression()]
 

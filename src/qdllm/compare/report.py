@@ -17,11 +17,12 @@ __all__ = ["as_markdown", "verdict", "write_comparison", "write_plots"]
 Found = Mapping[str, Any]
 
 _ALPHA = 0.05
-# What it says about the circuit where the student is better than, level with, or worse than a control.
+# What it says of a part of the student where the student is better than, level with, or worse than a control.
 _PARTS = {
     "no-circuit": ("The circuit", "without it"),
     "no-entanglement": ("Its entanglement", "without it"),
     "frozen-circuit": ("Training the circuit", "with its circuit random and frozen"),
+    "no-teacher": ("The teacher", "trained on the labels alone"),
 }
 _PLOTS = {
     "bytes": ("bytes_with_encoder", "bytes on disk, encoder included"),
