@@ -27,7 +27,7 @@ SMALL = {
     "learning_rate": 0.03,
 }
 NAMES = [contender.name for contender in controls(SMALL)]
-TRAINED = ["student", "frozen-circuit", "no-entanglement", "no-circuit", "no-teacher", "mlp"]
+TRAINED = ["student", "paper", "frozen-circuit", "no-entanglement", "no-circuit", "no-teacher", "mlp"]
 
 
 def control(name, parameters=SMALL):
@@ -145,6 +145,15 @@ def test_a_frozen_circuit_keeps_its_random_angles(task):
     assert not torch.equal(theta, other.student.model_.theta)
     assert theta.abs().max() > 1.0  # far from where the student's own angles begin
     assert fitted.n_parameters - fitted.n_trained == theta.numel()
+
+
+def test_the_papers_design_is_fixed_whatever_the_student_is():
+    for parameters in (SMALL, {"ansatz": "tree", "encoding": "tanh", "readout": "zz"}):
+        student = control("paper", parameters)
+        made = student.estimator(**{**student.parameters, **student.settings(1)[0]})
+        assert (made.ansatz, made.n_qubits, made.n_layers) == ("qd_llm", 11, 2)
+        assert (made.encoding, made.readout) == ("minmax", "z")
+        assert made.learning_rate == parameters.get("learning_rate", Student().learning_rate)
 
 
 def test_without_its_teacher_the_student_learns_from_visible_labels_alone(task):

@@ -23,6 +23,7 @@ from .test_cli import _write_csv, qdllm, refused
 CHEAP = ("--seeds", 2, "--budget", 2, "--workers", 1, "--quiet")
 TIMES = ("cpu_seconds", "microseconds", "megabytes")
 CONTROLS = [
+    "paper",
     "frozen-circuit",
     "no-entanglement",
     "no-circuit",

@@ -28,6 +28,7 @@ __all__ = [
     "NoCircuit",
     "NoEntanglement",
     "NoTeacher",
+    "PaperDesign",
     "StudentContender",
     "controls",
     "fit_logistic_regression",
@@ -88,6 +89,33 @@ class StudentContender(Contender):
             classes=np.arange(len(lesson.classes)),
         )
         return _FittedStudent(student)
+
+
+class PaperDesign(StudentContender):
+    """The student of the QD-LLM paper: 11 qubits, 2 layers, angles scaled to [0, 10], every Z read out."""
+
+    name = "paper"
+    group = "control"
+    design: ClassVar[Mapping[str, Any]] = {
+        "ansatz": "qd_llm",
+        "n_qubits": 11,
+        "n_layers": 2,
+        "encoding": "minmax",
+        "readout": "z",
+    }
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__({**parameters, **self.design})
+
+    def settings(self, budget: int) -> list[Setting]:
+        """As configured; regularised less; led less by the teacher; both."""
+        base = Student(**self.parameters).get_params()
+        grid = [
+            {"dropout": dropout, "weight_decay": decay, "alpha": alpha}
+            for alpha in (base["alpha"], 0.1)
+            for dropout, decay in ((base["dropout"], base["weight_decay"]), (0.2, 0.1))
+        ]
+        return list(grid[:budget])
 
 
 class NoCircuit(StudentContender):
@@ -198,7 +226,7 @@ class Mlp(StudentContender):
 
 def controls(parameters: Mapping[str, Any]) -> list[Contender]:
     """Return the student of these parameters and every control, those that take longest first."""
-    kinds = (StudentContender, FrozenCircuit, NoEntanglement, NoCircuit, NoTeacher, Mlp)
+    kinds = (StudentContender, PaperDesign, FrozenCircuit, NoEntanglement, NoCircuit, NoTeacher, Mlp)
     trained = [kind(parameters) for kind in kinds]
     return [*trained, SupportVectors(), RandomFourier(), LogisticRegression()]
 
