@@ -314,6 +314,24 @@ def test_the_files_hold_the_same_figures(tmp_path):
     assert table[4]["reason"] == "the loss is no longer finite and more"
 
 
+class Hurried(Threshold):
+    """Is given less than the others, and its settings say so."""
+
+    def settings(self, budget):
+        return [{"threshold": 0.1, "max_rows": 30, "max_tokens": 128}]
+
+
+def test_the_page_says_who_was_given_less(tmp_path):
+    found = _compare(tmp_path, [Threshold(), Hurried("hurried")])
+    said = next(line for line in as_markdown(found, title="plane").splitlines() if "Not alike" in line)
+    assert "fewer training rows: hurried (30)" in said
+    assert "texts cut after so many tokens: hurried (128)" in said
+    assert "fewer settings to try: hurried (1)" in said
+    assert "student" not in said
+    alike = _compare(tmp_path, [Threshold(), Threshold("other")])
+    assert "Not alike" not in as_markdown(alike, title="plane")
+
+
 def test_plots_are_drawn_where_matplotlib_is(tmp_path):
     pytest.importorskip("matplotlib")
     encoder = {"n_parameters": 10, "n_bytes": 50, "microseconds": {"1": 7.0, "256": 2.0}}

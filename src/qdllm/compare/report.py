@@ -24,10 +24,8 @@ _PARTS = {
     "frozen-circuit": ("Training the circuit", "with its circuit random and frozen"),
     "no-teacher": ("The teacher", "trained on the labels alone"),
 }
-_PLOTS = {
-    "bytes": ("bytes_with_encoder", "bytes on disk, encoder included"),
-    "time": ("microseconds_256_with_encoder", "µs a text in batches of 256, encoder included"),
-}
+_PLOTS = {"bytes": ("bytes", "bytes on disk"), "time": ("microseconds_256", "µs a text, in batches of 256")}
+_MARKERS = {"student": "D", "control": "o", "baseline": "s"}
 
 
 def write_comparison(found: Found, folder: Path, *, title: str) -> list[Path]:
@@ -89,6 +87,7 @@ def as_markdown(found: Found, *, title: str, plots: Sequence[str] = (), heading:
         "Accuracy, F1 and agreement in percent; ± is the standard deviation over splits; KL(teacher‖model) "
         "in nats; ECE is the expected calibration error in 15 bins of equal width, in percent; p by Holm "
         "over all differences of this table.",
+        *_not_alike(found),
         "",
         *_cost_table(found),
         "",
@@ -121,7 +120,9 @@ def as_markdown(found: Found, *, title: str, plots: Sequence[str] = (), heading:
 
 
 def write_plots(found: Found, folder: Path, *, title: str) -> list[Path]:
-    """Draw accuracy against bytes and against time; a line joins those that no other beats in both.
+    """Draw accuracy against bytes and against time, of the models alone and with the encoder they need.
+
+    A line joins those that no other beats in both.
 
     Raises
     ------
@@ -133,27 +134,35 @@ def write_plots(found: Found, folder: Path, *, title: str) -> list[Path]:
 
     paths = []
     for kind, (cost, label) in _PLOTS.items():
-        points = {
-            name: (about["summary"][cost]["mean"], 100 * about["summary"]["accuracy"]["mean"])
-            for name, about in found["contenders"].items()
-            if cost in about["summary"]
-        }
-        if not points:
-            continue
-        figure = Figure(figsize=(7, 4.5), layout="constrained")
-        axes = figure.subplots()
-        axes.set(title=title, xlabel=label, ylabel="test accuracy, percent", xscale="log")
-        for name, (x, y) in points.items():
-            group = found["contenders"][name]["group"]
-            axes.plot(x, y, {"student": "D", "control": "o", "baseline": "s"}[group])
-            axes.annotate(name, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8)
-        front = pareto_front(list(points.values()))
-        axes.plot(*zip(*front, strict=True), color="grey", linewidth=0.8, zorder=0)
+        figure = Figure(figsize=(11, 4.5), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, suffix, which in zip(
+            panels, ("", "_with_encoder"), ("alone", "with its encoder"), strict=True
+        ):
+            axes.set(title=f"{title}: each model {which}", xlabel=label)
+            _draw(axes, found, cost + suffix)
+        panels[0].set_ylabel("test accuracy, percent")
         path = folder / f"compare-{kind}.png"
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=120)
         paths.append(path)
     return paths
+
+
+def _draw(axes: Any, found: Found, cost: str) -> None:
+    points = {
+        name: (about["summary"][cost]["mean"], 100 * about["summary"]["accuracy"]["mean"])
+        for name, about in found["contenders"].items()
+        if cost in about["summary"]
+    }
+    for name, point in points.items():
+        axes.plot(*point, _MARKERS[found["contenders"][name]["group"]])
+        axes.annotate(name, point, xytext=(5, 3), textcoords="offset points", fontsize=8)
+    if points:
+        costs = [x for x, _ in points.values()]
+        axes.set_xscale("log" if max(costs) > 3 * min(costs) else "linear")
+        axes.plot(*zip(*pareto_front(list(points.values())), strict=True), color="grey", lw=0.8, zorder=0)
+        axes.margins(x=0.15)
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -278,6 +287,33 @@ def _about_intervals(found: Found) -> str:
     if found["test_rows_redrawn"]:
         return "Test rows are redrawn: intervals and p values are those of the corrected resampled t-test."
     return "The test rows are the same for every seed; intervals and p values are over test rows."
+
+
+def _not_alike(found: Found) -> list[str]:
+    """Say which models had fewer rows, shorter texts or fewer settings than the rest."""
+    settings = {row["contender"]: row["setting"] for row in found["results"] if row["setting"] is not None}
+    n_train, budget = found["rows"]["train"], found["budget"]
+    kinds = {
+        "fewer training rows": {
+            name: setting["max_rows"]
+            for name, setting in settings.items()
+            if (setting.get("max_rows") or n_train) < n_train
+        },
+        "texts cut after so many tokens": {
+            name: setting["max_tokens"] for name, setting in settings.items() if "max_tokens" in setting
+        },
+        "fewer settings to try": {
+            name: about["settings"]
+            for name, about in found["contenders"].items()
+            if about["settings"] < budget
+        },
+    }
+    said = [
+        f"{kind}: " + ", ".join(f"{name} ({number:,})" for name, number in of.items())
+        for kind, of in kinds.items()
+        if of
+    ]
+    return ["", "Not alike: " + "; ".join(said) + "."] if said else []
 
 
 def _splits(found: Found) -> str:

@@ -4,8 +4,10 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from qdllm.compare import ComparisonTask, Rows, Workers, compare
 from qdllm.compare.baselines import baselines
 from qdllm.errors import ConfigError, MissingExtraError, RequestError
 
@@ -81,3 +83,28 @@ def test_a_fit_is_filed_under_the_content_of_its_model(tiny_bert, tiny_llama, fr
     )
     assert first == again
     assert first["model"] != other["model"]
+
+
+def test_they_stand_in_a_comparison_with_what_they_cost(lesson, unseen, tiny_bert, tmp_path):
+    pytest.importorskip("transformers")
+    parts = [lesson.train, lesson.validation, unseen]
+    rows = Rows(
+        tuple(text for part in parts for text in part.texts),
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([lesson.train.y, lesson.validation.y, np.full(len(unseen), -1)]),
+        np.concatenate([part.soft for part in parts]),
+    )
+    part = np.repeat(["train", "validation", "test"], [len(one) for one in parts])
+    truth = np.where(part == "test", np.concatenate([one.y for one in parts]), -1)
+    ComparisonTask(0, lesson.classes, rows, part, truth, {}).write(tmp_path / "task")
+    some = [one for one in baselines([str(tiny_bert)]) if one.name in {f"hf:{tiny_bert}", "tfidf-linear"}]
+    with Workers(1) as workers:
+        found = compare(
+            {0: tmp_path / "task"}, some, budget=1, store=tmp_path / "fits", workers=workers, quiet=True
+        )
+    assert [row["status"] for row in found["results"]] == ["done", "done"]
+    for row in found["results"]:
+        costs = row["costs"]
+        assert costs["parameters"] == costs["parameters_with_encoder"] >= costs["trained"] > 0
+        assert costs["bytes"] > 4 * costs["parameters"]
+        assert costs["microseconds_1"] > 0

@@ -38,7 +38,7 @@ class FastText(Contender):
             {"learning_rate": rate, "alpha": alpha, "bigrams": bigrams, "epochs": _EPOCHS}
             for bigrams in (True, False)
             for alpha in (0.5, 0.1)
-            for rate in (0.01, 0.03)
+            for rate in (0.01, 0.003)
         ]
         return list(grid[:budget])
 

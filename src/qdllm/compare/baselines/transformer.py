@@ -61,7 +61,7 @@ class PretrainedContender(Contender):
     uses = "texts"
     grid: tuple[Mapping[str, Any], ...] = tuple(
         {"learning_rate": rate, "alpha": alpha}
-        for rate, alpha in ((1e-4, 0.5), (5e-5, 0.5), (1e-4, 0.1), (2e-4, 0.5), (5e-5, 0.1), (2e-5, 0.5))
+        for rate, alpha in ((1e-4, 0.5), (2e-4, 0.5), (1e-4, 0.1), (5e-5, 0.5), (2e-4, 0.1), (5e-5, 0.1))
     )
 
     def __init__(self, model: str, name: str) -> None:
