@@ -173,7 +173,7 @@ def train_on_texts(
     tokens : TokenIds
     plan : TrainingPlan
     seed : int
-        Seeds the order of rows and dropout. The same seed gives the same parameters on the same machine.
+        Seeds the order of rows and dropout. On a CPU the same seed gives the same parameters.
     name : str
         For the progress bar.
 
