@@ -89,6 +89,8 @@ def as_markdown(results: Mapping[str, Any]) -> str:
             "",
             f"![accuracy against gates and parameters](search-{task}.png)",
             "",
+            "All designs that were trained to the end, but for those far below the front.",
+            "",
             "The front: accuracy in percent on validation rows, one seed. **Bold**: the chosen one, the "
             f"cheapest within one standard error ({100 * found['standard_error']:.1f} points) of the best.",
             "",
@@ -120,7 +122,8 @@ def plot_front(found: Mapping[str, Any], path: Path) -> None:
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("validation accuracy, %")
-    panels[1].set_xscale("log")
+    # What failed altogether would press the rest into a line.
+    panels[0].set_ylim(bottom=100 * min(p["accuracy"] for p in [*found["front"], paper]) - 3)
     panels[0].legend(loc="lower right", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
