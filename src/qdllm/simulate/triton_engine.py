@@ -1,4 +1,8 @@
-"""The compiled stages on a CUDA device: one Triton kernel forward, one backward, states kept on the chip."""
+"""The compiled stages on a CUDA device: one Triton kernel forward, one backward, states kept on the chip.
+
+Sums of inputs and parameters to angles, and of Pauli strings to observables, are small matrix products of
+torch's on either side.
+"""
 
 import importlib.util
 from dataclasses import dataclass
@@ -170,13 +174,12 @@ class _Program:
         from qdllm.simulate import triton_kernels
 
         batch, width = angles.shape
-        size, n_layers, shared = 2 ** self.shape["N"], len(self._moves), self.shape["SHARED"]
-        programs = -(-batch // self.shape["ROWS"])
-        rows = programs * self.shape["ROWS"]
+        size, rows, shared = 2 ** self.shape["N"], self.shape["ROWS"], self.shape["SHARED"]
+        programs, n_layers = -(-batch // rows), len(self._moves)
         values = angles.new_empty(batch, len(self.coefficients))
         turns = angles.new_empty(n_layers if shared else 0, 2, size)
-        rotations = angles.new_empty(rows, width, 2)
-        states = angles.new_empty(rows, 2, size)
+        rotations = angles.new_empty(programs, width, 2, rows)
+        states = angles.new_empty(programs, 2, size, rows)
         with torch.cuda.device_of(angles):  # type: ignore[no-untyped-call]
             if shared:
                 triton_kernels.tabulate[(n_layers,)](
@@ -202,7 +205,7 @@ class _Program:
 
         gradient = torch.empty_like(angles)
         with torch.cuda.device_of(angles):  # type: ignore[no-untyped-call]
-            triton_kernels.backward[(len(states) // self.shape["ROWS"],)](
+            triton_kernels.backward[(len(states),)](
                 angles=angles,
                 turns=turns,
                 moves=self._moves_back,
