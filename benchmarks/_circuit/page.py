@@ -89,26 +89,26 @@ def as_markdown(results: dict[str, Any]) -> str:
         *([_BUSY] if max(results["load"]) > machine["cores"] else []),
         _METHOD,
         "## Bars",
-        _table("bar | wanted | measured | verdict", map(_bar_row, results["bars"])),
+        table("bar | wanted | measured | verdict", map(_bar_row, results["bars"])),
         "Against TensorCircuit-NG it reaches for 40 and 60. The ALU floor is the arithmetic counted by hand, "
         "0.75 to 1 ms on a 3.6 GHz core with AVX-512; the bar takes 0.75.",
         "## Peers",
         *_peers(results),
         "## The paper's circuit",
-        _table(
+        table(
             "engine | type | batch | forward, ms | least | wall | step, ms | least | wall | µs a sample",
             (cells for row in results["paper"] for cells in _paper_rows(row)),
         ),
         _checks(results["checks"]),
         "## Families",
         _FAMILIES,
-        _table(
+        table(
             "family | engine | gates | stages | rotations | step, ms | µs a stage | to the paper's",
             map(_family_row, results["families"]),
         ),
         "## Two threads",
         _THREADS,
-        _table(
+        table(
             "batch | one thread, ms | two, ms | speedup | median of pairs",
             map(_thread_row, results["threads"]),
         )
@@ -120,14 +120,14 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"{memory['qdllm_imports_mb']:.1f} MB of them for imports.",
         "## Sizes",
         _SIZES,
-        _table("qubits | batch | forward, µs a sample | step, µs a sample", map(_size_row, results["sizes"])),
+        table("qubits | batch | forward, µs a sample | step, µs a sample", map(_size_row, results["sizes"])),
         "![CPU time a sample by number of qubits](circuit-sizes.png)",
         _REPRODUCE,
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(heading: str, rows: Iterable[list[str]]) -> str:
+def table(heading: str, rows: Iterable[list[str]]) -> str:
     lines = [f"| {heading} |", "|" + "---|" * (heading.count("|") + 1)]
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
 
@@ -148,7 +148,7 @@ def _peers(results: dict[str, Any]) -> list[str]:
     measured.sort(key=lambda row: row["step"]["256"]["cpu_ms"])
     failed = [row for row in results["peers"] if "failed" in row]
     notes = [f"- {row['peer']}, {row['arguments']}: not measured, {row['failed']}." for row in failed]
-    return [_PEERS, _table(heading, map(_peer_row, measured)), *(["\n".join(notes)] if notes else [])]
+    return [_PEERS, table(heading, map(_peer_row, measured)), *(["\n".join(notes)] if notes else [])]
 
 
 def _peer_row(row: dict[str, Any]) -> list[str]:

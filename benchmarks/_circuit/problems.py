@@ -63,12 +63,14 @@ def random_problem(circuit: Circuit, batch: int) -> Problem:
 class Step:
     """A training step's share of the simulator, through its public interface, on `batch` samples."""
 
-    def __init__(self, problem: Problem, batch: int, dtype: torch.dtype, engine: str = "auto") -> None:
+    def __init__(
+        self, problem: Problem, batch: int, dtype: torch.dtype, engine: str = "auto", device: str = "cpu"
+    ) -> None:
         self.simulator = StatevectorSimulator(problem.circuit, engine=engine)
         rows = np.arange(batch) % len(problem.inputs)
-        self.inputs = torch.tensor(problem.inputs[rows], dtype=dtype, requires_grad=True)
-        self.parameters = torch.tensor(problem.parameters, dtype=dtype, requires_grad=True)
-        self.weights = torch.tensor(problem.weights[rows], dtype=dtype)
+        self.inputs = torch.tensor(problem.inputs[rows], dtype=dtype, device=device, requires_grad=True)
+        self.parameters = torch.tensor(problem.parameters, dtype=dtype, device=device, requires_grad=True)
+        self.weights = torch.tensor(problem.weights[rows], dtype=dtype, device=device)
 
     def forward(self) -> Tensor:
         """Return the expectation values."""
