@@ -89,7 +89,9 @@ class KernelEngine:
 
     def expectations(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """Return (batch, n_observables) for inputs (batch, n_inputs) and parameters (n_parameters,)."""
-        result: Tensor = _Expectations.apply(inputs, parameters, self.program(inputs.dtype))  # type: ignore[no-untyped-call]
+        # Under no_grad a Function still sees parameters that ask for gradients: states would be kept in vain.
+        keep = torch.is_grad_enabled() and (inputs.requires_grad or parameters.requires_grad)
+        result: Tensor = _Expectations.apply(inputs, parameters, self.program(inputs.dtype), keep)  # type: ignore[no-untyped-call]
         return result
 
     def memory(self, batch: int, dtype: torch.dtype) -> int:
@@ -153,10 +155,9 @@ class KernelEngine:
 
 class _Expectations(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, parameters: Tensor, program: Any) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, parameters: Tensor, program: Any, keep: bool) -> Tensor:
         inputs, parameters = inputs.detach().contiguous(), parameters.detach().contiguous()
         values = inputs.new_empty(len(inputs), program.n_observables)
-        keep = any(ctx.needs_input_grad)
         ctx.run = program.forward(
             inputs.numpy(), parameters.numpy(), values.numpy(), keep, torch.get_num_threads()
         )
@@ -166,7 +167,7 @@ class _Expectations(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, weights: Tensor) -> tuple[Tensor, Tensor, None, None]:
         inputs, parameters = ctx.saved_tensors
         input_gradients, parameter_gradients = torch.empty_like(inputs), torch.empty_like(parameters)
         ctx.program.backward(
@@ -177,7 +178,7 @@ class _Expectations(torch.autograd.Function):
             parameter_gradients.numpy(),
             torch.get_num_threads(),
         )
-        return input_gradients, parameter_gradients, None
+        return input_gradients, parameter_gradients, None, None
 
 
 def _entries(matrix: Any) -> list[tuple[int, int, float]]:
