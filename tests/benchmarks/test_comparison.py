@@ -87,7 +87,11 @@ def _found(**differences):
 
 def test_bars():
     found = _found(
-        logistic_regression=(0.01, 0.2), mlp=(0.002, 0.9), svm=(-0.004, 0.4), no_entanglement=(0.003, 0.04)
+        logistic_regression=(0.01, 0.2),
+        mlp=(0.002, 0.9),
+        svm=(-0.004, 0.4),
+        no_entanglement=(0.003, 0.04),
+        paper=(0.031, 0.01),
     )
     bars = comparison.judge(found)
     assert bars == {
@@ -95,6 +99,7 @@ def test_bars():
         "strongest_control": "svm",
         "above_logistic_regression_and_mlp": True,
         "entanglement_pays": True,
+        "well_above_the_paper": True,
         "share_of_teacher": pytest.approx(0.9 / 0.92),
     }
     worse = comparison.judge(
@@ -103,6 +108,7 @@ def test_bars():
     assert not worse["level_with_every_control"]
     assert not worse["above_logistic_regression_and_mlp"]
     assert not worse["entanglement_pays"]
+    assert not worse["well_above_the_paper"]
 
 
 def test_from_the_command_to_the_page(tasks, tmp_path, monkeypatch):
