@@ -76,7 +76,7 @@ class MiniLlm(PretrainedContender):
 
     grid: tuple[Mapping[str, Any], ...] = tuple(
         {"learning_rate": rate, "alpha": alpha}
-        for rate, alpha in ((1e-4, 0.5), (1e-4, 1.0), (5e-5, 0.5), (5e-5, 1.0), (2e-4, 0.5), (2e-4, 1.0))
+        for rate, alpha in ((3e-4, 0.5), (3e-4, 1.0), (1e-4, 0.5), (1e-4, 1.0), (6e-4, 0.5), (6e-4, 1.0))
     )
 
     def __init__(self, model: str, n_layers: int = 6) -> None:
