@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qdllm.compare import as_markdown, verdict
+from qdllm.compare import as_markdown, in_points, verdict
 from qdllm.data import DEMO_TASKS
 from qdllm.errors import ConfigError, QdllmError
 from qdllm.files import atomic_path, read_json, write_json, write_text
@@ -157,12 +157,7 @@ def _line(task: str, one: dict[str, Any]) -> str:
     teacher = found["teacher"]
 
     def points(name: str | None) -> str:
-        entry = differences.get(name or "")
-        if entry is None:
-            return ""
-        return "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-            *(100 * entry[key] for key in ("difference", "low", "high"))
-        )
+        return in_points(differences[name]) if name in differences else ""
 
     cells = [
         task,

@@ -78,7 +78,7 @@ def print_comparison(found: dict[str, Any], folder: Path, *, as_json: bool) -> N
     if as_json:
         print_json(found)
         return
-    from qdllm.compare import verdict
+    from qdllm.compare import in_points, verdict
 
     table = Table(*(Column(name, no_wrap=True) for name in ("model", "test [95 %]", "student − model", "p")))
     differences = {entry["minus"]: entry for entry in found["differences"]}
@@ -91,11 +91,7 @@ def print_comparison(found: dict[str, Any], folder: Path, *, as_json: bool) -> N
         table.add_row(
             name,
             "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * accuracy[key] for key in ("mean", "low", "high"))),
-            ""
-            if entry is None
-            else "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-                *(100 * entry[key] for key in ("difference", "low", "high"))
-            ),
+            "" if entry is None else in_points(entry),
             "" if entry is None else f"{entry['p_holm']:.3f}",
         )
     for entry in found["skipped"]:

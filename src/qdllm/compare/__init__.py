@@ -14,7 +14,7 @@ from qdllm.compare.measures import (
     teacher_divergence,
     wilson_interval,
 )
-from qdllm.compare.report import as_markdown, verdict, write_comparison
+from qdllm.compare.report import as_markdown, in_points, verdict, write_comparison
 from qdllm.compare.statistics import (
     McNemar,
     PairedTest,
@@ -48,6 +48,7 @@ __all__ = [
     "controls",
     "fit_logistic_regression",
     "holm",
+    "in_points",
     "log_loss",
     "mcnemar",
     "mean_interval",

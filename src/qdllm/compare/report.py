@@ -12,7 +12,7 @@ from qdllm.errors import MissingExtraError
 from qdllm.extras import require
 from qdllm.files import atomic_path, write_json, write_text
 
-__all__ = ["as_markdown", "verdict", "write_comparison", "write_plots"]
+__all__ = ["as_markdown", "in_points", "verdict", "write_comparison", "write_plots"]
 
 Found = Mapping[str, Any]
 
@@ -26,6 +26,19 @@ _PARTS = {
 }
 _PLOTS = {"bytes": ("bytes", "bytes on disk"), "time": ("microseconds_256", "µs a text, in batches of 256")}
 _MARKERS = {"student": "D", "control": "o", "baseline": "s"}
+
+
+def in_points(entry: Found) -> str:
+    """Write a difference of accuracies as "+0.4 [-0.1, +0.9]", in points.
+
+    Examples
+    --------
+    >>> in_points({"difference": -0.0001, "low": -0.002, "high": 0.003})
+    '+0.0 [-0.2, +0.3]'
+    """
+    # 0 is added, so that what rounds to 0 from below is not shown as -0
+    value, low, high = (f"{round(100 * entry[key], 1) + 0.0:+.1f}" for key in ("difference", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def write_comparison(found: Found, folder: Path, *, title: str) -> list[Path]:
@@ -229,7 +242,7 @@ def _quality_row(name: str, summary: Found, difference: Found | None) -> str:
         _number(_mean(summary, "agreement_with_teacher"), 100),
         _number(_mean(summary, "kl_to_teacher"), 1, 3),
         _number(_mean(summary, "calibration_error"), 100),
-        "" if difference is None else _points(difference),
+        "" if difference is None else in_points(difference),
         "" if difference is None else _p(difference["p_holm"]),
     ]
     return f"| {' | '.join(cells)} |"
@@ -275,7 +288,7 @@ def _behind(entry: Found | None) -> str:
 def _earned(name: str, entry: Found) -> str:
     """Say whether a part of the student earned its place."""
     part, otherwise = _PARTS[name]
-    figures = f"{_points(entry)} points, {_p_words(entry)}"
+    figures = f"{in_points(entry)} points, {_p_words(entry)}"
     if entry["p_holm"] >= _ALPHA:
         return f"{part} has not been shown to earn its place: {otherwise} the difference is {figures}."
     if entry["difference"] > 0:
@@ -335,11 +348,6 @@ def _number(value: float | None, factor: float, digits: int = 1) -> str:
 
 def _percent(spread: Found) -> str:
     return f"{100 * spread['mean']:.1f} [{100 * spread['low']:.1f}, {100 * spread['high']:.1f}]"
-
-
-def _points(entry: Found) -> str:
-    low, high = 100 * entry["low"], 100 * entry["high"]
-    return f"{100 * entry['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _p(value: float) -> str:
