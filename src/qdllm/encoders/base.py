@@ -50,6 +50,11 @@ class Encoder(ABC):
         """How many numbers the encoder needs at inference."""
 
     @property
+    def n_trained(self) -> int:
+        """How many of them are trained together with a student."""
+        return 0
+
+    @property
     def n_bytes(self) -> int:
         """How many bytes on disk the encoder needs at inference."""
         with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +129,7 @@ class Encoder(ABC):
         pass
 
     @abstractmethod
-    def _type(self) -> Literal["tfidf", "transformer", "joined"]: ...
+    def _type(self) -> Literal["tfidf", "transformer", "joined", "ngrams"]: ...
 
     @abstractmethod
     def _encode(self, texts: list[str]) -> NDArray[np.float32]: ...
@@ -154,7 +159,7 @@ class SavedEncoder(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_by_name=True, validate_by_alias=True)
 
     schema_: _Schema = Field(default_factory=_Schema, alias="schema")
-    type: Literal["tfidf", "transformer", "joined"]
+    type: Literal["tfidf", "transformer", "joined", "ngrams"]
     name: str
     fingerprint: str
     options: dict[str, Any]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from qdllm.encoders.base import Encoder, read_saved
 from qdllm.encoders.joined import JoinedEncoder
+from qdllm.encoders.ngrams import NgramEncoder
 from qdllm.encoders.tfidf import TfidfEncoder
 from qdllm.encoders.transformer import TransformerEncoder
 from qdllm.errors import ConfigError, SavedModelError
@@ -23,9 +24,10 @@ def make_encoder(spec: str, *, seed: int = 0, cache_dir: str | Path | None = Non
     spec : str
         - ``minilm``: the pinned asset, all-MiniLM-L6-v2.
         - ``tfidf``: no model; has to be fitted on the training texts.
+        - ``ngrams``: no model; trained together with a student.
         - any path or hub name of a Hugging Face encoder or sentence-transformers folder.
         - ``NAME@LAYER`` or ``NAME@LAYER:POOLING``: one layer of a causal language model, as ``smollm2@15``.
-        - several of these joined by ``+``.
+        - several of these, but for ``ngrams``, joined by ``+``.
     seed : int
         Of encoders that are fitted.
     cache_dir : path, optional
@@ -45,7 +47,11 @@ def make_encoder(spec: str, *, seed: int = 0, cache_dir: str | Path | None = Non
     """
     parts = [spec] if Path(spec).exists() else _PLUS.split(spec)
     encoders = [_make_one(part.strip(), seed, cache_dir) for part in parts]
-    return encoders[0] if len(encoders) == 1 else JoinedEncoder(encoders)
+    if len(encoders) == 1:
+        return encoders[0]
+    if any(isinstance(encoder, NgramEncoder) for encoder in encoders):
+        raise ConfigError(f"encoder {spec!r}: ngrams is trained with its student and stands alone")
+    return JoinedEncoder(encoders)
 
 
 def load_encoder(folder: str | Path, *, cache_dir: str | Path | None = None) -> Encoder:
@@ -62,6 +68,8 @@ def load_encoder(folder: str | Path, *, cache_dir: str | Path | None = None) -> 
     saved = read_saved(path)
     if saved.type == "tfidf":
         return TfidfEncoder._load(path, saved)
+    if saved.type == "ngrams":
+        return NgramEncoder._load(path, saved)
     if saved.type == "transformer":
         return TransformerEncoder._load(path, saved, cache_dir)
     try:
@@ -76,13 +84,10 @@ def load_encoder(folder: str | Path, *, cache_dir: str | Path | None = None) -> 
 def _make_one(spec: str, seed: int, cache_dir: str | Path | None) -> Encoder:
     if not spec:
         raise ConfigError(
-            "encoder: a name is empty; give minilm, tfidf, a Hugging Face path or name, or NAME@LAYER"
+            "encoder: a name is empty; give minilm, tfidf, ngrams, a Hugging Face path or name, or NAME@LAYER"
         )
     if spec == "ngrams":
-        raise ConfigError(
-            "encoder 'ngrams' is not available yet; there are minilm, tfidf, any Hugging Face path or name, "
-            "NAME@LAYER for a layer of a language model, and several joined by +"
-        )
+        return NgramEncoder()
     if spec == "tfidf":
         return TfidfEncoder(seed=seed)
     layer = None if Path(spec).exists() else _LAYER.fullmatch(spec)
