@@ -301,7 +301,7 @@ def test_bad_data_is_refused_in_one_line(tmp_path, case):
         (("--angles", "amplitude"), "encoding"),
         (("--epochs", "many"), "--epochs"),
         (("--bogus",), "--bogus"),
-        (("--encoder", "ngrams"), "ngrams"),
+        (("--encoder", "tfidf+ngrams"), "stands alone"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
         (("--labels", "nowhere.parquet"), "nowhere.parquet"),
         (("--features", "nowhere.parquet"), "nowhere.parquet"),

@@ -78,7 +78,7 @@ EncoderSpec = Annotated[
     str | None,
     typer.Option(
         "--encoder",
-        help="minilm, tfidf, a Hugging Face path or name, NAME@LAYER, or several joined by + [minilm].",
+        help="minilm, tfidf, ngrams, a Hugging Face path or name, NAME@LAYER, or some joined by + [minilm].",
         rich_help_panel=TEACHING,
     ),
 ]

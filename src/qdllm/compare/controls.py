@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from scipy.sparse import csr_matrix, issparse
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -277,13 +279,14 @@ _STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 
 
 def fit_logistic_regression(
-    X: NDArray[np.floating[Any]], y: NDArray[Any], held_out: NDArray[np.bool_]
+    X: NDArray[np.floating[Any]] | csr_matrix, y: NDArray[Any], held_out: NDArray[np.bool_]
 ) -> Any:
     """Logistic regression on standardised features, its strength chosen on the held-out rows.
 
     Parameters
     ----------
-    X : array, shape (n, n_features)
+    X : array or sparse matrix, shape (n, n_features)
+        A sparse one is taken as it is: how rare an n-gram is says how it counts.
     y : array, shape (n,)
     held_out : array of bool, shape (n,)
         Rows to choose by, not learned from. Where there are none (few labels), cross-validation on all
@@ -291,10 +294,11 @@ def fit_logistic_regression(
 
     Returns
     -------
-    Pipeline
+    Pipeline or LogisticRegression
         A fitted scikit-learn classifier.
     """
-    fitted = [_logistic_regression(strength).fit(X[~held_out], y[~held_out]) for strength in _STRENGTHS]
+    models = [_logistic_regression(strength, scaled=not issparse(X)) for strength in _STRENGTHS]
+    fitted = [clone(model).fit(X[~held_out], y[~held_out]) for model in models]
     fewest = int(np.unique(y, return_counts=True)[1].min())
     if held_out.any():
         accuracies = [model.score(X[held_out], y[held_out]) for model in fitted]
@@ -302,9 +306,10 @@ def fit_logistic_regression(
         return fitted[len(fitted) // 2]
     else:
         folds = StratifiedKFold(min(5, fewest))
-        accuracies = [cross_val_score(_logistic_regression(s), X, y, cv=folds).mean() for s in _STRENGTHS]
+        accuracies = [cross_val_score(model, X, y, cv=folds).mean() for model in models]
     return fitted[int(np.argmax(accuracies))]
 
 
-def _logistic_regression(strength: float) -> Any:
-    return make_pipeline(StandardScaler(), SklearnLogisticRegression(C=strength, max_iter=2000))
+def _logistic_regression(strength: float, *, scaled: bool) -> Any:
+    model = SklearnLogisticRegression(C=strength, max_iter=2000)
+    return make_pipeline(StandardScaler(), model) if scaled else model

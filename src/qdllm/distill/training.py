@@ -67,6 +67,9 @@ class TrainingOptions:
     weight_decay : float
         Decoupled decay of the first matrix, at least 0. It is the one that can learn rows by heart; a
         readout of ⟨Z⟩, which is at most 1, has to grow to give certain answers.
+    epsilon : float
+        AdamW's ε for the first matrix, above 0. Where it is large against the gradients, steps are
+        proportional to them, as in gradient descent, in place of all alike.
     dropout : float
         Share of features set to 0 in a training step, in [0, 1).
     patience : int
@@ -79,6 +82,7 @@ class TrainingOptions:
     batch_size: int = 64
     learning_rate: float = 0.003
     weight_decay: float = 3.0
+    epsilon: float = 1e-8
     dropout: float = 0.4
     patience: int = 10
     seed: int = 0
@@ -235,7 +239,7 @@ def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[s
     parameters = list(model.parameters())
     first = next(p for p in parameters if p.dim() > 1)
     return [
-        {"params": [first], "weight_decay": options.weight_decay},
+        {"params": [first], "weight_decay": options.weight_decay, "eps": options.epsilon},
         {"params": [p for p in parameters if p is not first], "weight_decay": 0.0},
     ]
 

@@ -87,14 +87,21 @@ def compare_run(
     DataError
         If its data have changed, or no test row has a label.
     ConfigError
-        If an option is out of range, or there is no group or model of a name.
+        If an option is out of range, there is no group or model of a name, or the run's encoder was trained
+        together with the student.
     """
     run = RunFolder(path)
     metrics = run.read_metrics()
     for name, value in (("seeds", seeds), ("budget", budget), ("rows", rows), ("workers", workers)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}: it must be at least 1")
-    contenders = _contenders(metrics, RunConfig.from_toml(run.config, {}), groups, only, models)
+    config = RunConfig.from_toml(run.config, {})
+    if config.encoder.is_trained:
+        raise ConfigError(
+            f"{path}: its encoder was trained together with the student, so there are no features to compare "
+            "others on; `qdllm bench ngrams` compares such students, or give a run with another --encoder"
+        )
+    contenders = _contenders(metrics, config, groups, only, models)
     count = min(workers or min(available_cores(), _MOST_WORKERS), seeds * budget * len(contenders))
     encoder = _encoder_costs(run, metrics)
     with tempfile.TemporaryDirectory() as folder, Workers(count) as processes:

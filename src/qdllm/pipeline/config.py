@@ -70,9 +70,15 @@ class EncoderConfig(_Section):
     """What turns texts into features."""
 
     source: str = Field(
-        "minilm", description="`minilm`, `tfidf`, a Hugging Face path or name, or several joined by `+`."
+        "minilm",
+        description="`minilm`, `tfidf`, `ngrams`, a Hugging Face path or name, or several joined by `+`.",
     )
     features: str | None = Field(None, description="A Parquet of features made by `qdllm embed`.")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the encoder is trained together with the student, and has no features before."""
+        return self.source == "ngrams" and self.features is None
 
 
 class StudentConfig(_Section):

@@ -14,18 +14,18 @@ import qdllm
 from qdllm.circuits import ENCODINGS
 from qdllm.compare import fit_logistic_regression, scores
 from qdllm.data import Part
-from qdllm.encoders import Features
+from qdllm.encoders import Features, NgramEncoder
 from qdllm.errors import ConfigError
 from qdllm.files import atomic_folder, write_json
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder
-from qdllm.pipeline.sources import Encoded, Texts, encode_texts, label_texts, load_texts
-from qdllm.student import Provenance, Student
+from qdllm.pipeline.sources import Encoded, Texts, encode_texts, encode_with, label_texts, load_texts
+from qdllm.student import Provenance, Student, fit_jointly
 from qdllm.student.saving import write_student
 from qdllm.student.text import ENCODER_FOLDER
 from qdllm.teachers import SoftLabels
 
-__all__ = ["distill", "fit_student", "part_scores"]
+__all__ = ["distill", "fit_student", "fit_with_encoder", "part_scores"]
 
 _PARTS: tuple[Part, ...] = ("train", "validation", "test")
 _log = logging.getLogger(__name__)
@@ -62,27 +62,35 @@ def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[
         raise ConfigError("neither a teacher nor a label: name a label column, or a --teacher")
     soft = None if labels is None else labels.align(texts.dataset.row_ids, classes)
     clock.lap("labelling")
-    encoded = encode_texts(config, texts)
+    frozen = None if config.encoder.is_trained else encode_texts(config, texts)
     clock.lap("encoding")
     _log.info("%s", _describe(texts))
     run.metrics.unlink(missing_ok=True)  # a run is finished when it has them
     config.to_toml(run.config)
     if labels is not None:
         labels.write(run.labels)
-    Features(texts.dataset.row_ids, encoded.x, encoded.about).write(run.features)
     run.write_split(texts.dataset, texts.split)
 
+    encodings: dict[str, Encoded] = {}
     probabilities: dict[str, NDArray[np.float64]] = {}
     results: dict[str, dict[str, Any]] = {}
     for name, student in candidates.items():
         _log.info("training the student (%s encoding)", name)
-        fit_student(student, encoded.x, texts, classes, soft, checkpoint=run.checkpoint(name), quiet=quiet)
-        probabilities[name] = student.predict_proba(encoded.x)
+        checkpoint = run.checkpoint(name)
+        if frozen is None:
+            encodings[name] = fit_with_encoder(
+                student, texts, classes, soft, checkpoint=checkpoint, quiet=quiet
+            )
+        else:
+            encodings[name] = frozen
+            fit_student(student, frozen.x, texts, classes, soft, checkpoint=checkpoint, quiet=quiet)
+        probabilities[name] = student.predict_proba(encodings[name].x)
         results[name] = _scores(texts, classes, probabilities[name], soft)
     clock.lap("training")
     chosen = max(results, key=lambda name: _merit(results[name]["validation"]))
-    student = candidates[chosen]
-    control = _control(encoded.x, texts, classes, soft)
+    student, encoded = candidates[chosen], encodings[chosen]
+    Features(texts.dataset.row_ids, encoded.x, encoded.about).write(run.features)
+    control = _control(encoded, texts, classes, soft)
     clock.lap("controls")
     metrics = {
         "schema": {"name": "qdllm.metrics", "version": 1},
@@ -130,17 +138,43 @@ def fit_student(
 ) -> Student:
     """Train on the training rows, choose the epoch on the validation rows; test rows are left out."""
     rows = texts.split.indices("train", "validation")
-    labels = texts.dataset.labels
-    return student.fit(
-        X[rows],
-        None if labels is None else [labels[i] or "" for i in rows],
-        soft_labels=None if soft is None else soft[rows],
-        labelled=texts.split.labelled[rows],
-        validation=texts.split.part[rows] == "validation",
-        classes=classes,
+    return student.fit(X[rows], **_lesson(texts, rows, classes, soft), checkpoint=checkpoint, quiet=quiet)
+
+
+def fit_with_encoder(
+    student: Student,
+    texts: Texts,
+    classes: tuple[str, ...],
+    soft: NDArray[np.float64] | None,
+    *,
+    checkpoint: Path | None = None,
+    quiet: bool = True,
+) -> Encoded:
+    """Train a student as `fit_student` does, together with an encoder; return what that makes of the rows."""
+    rows = texts.split.indices("train", "validation")
+    encoder = NgramEncoder()
+    fit_jointly(
+        student,
+        encoder,
+        [texts.dataset.texts[i] for i in rows],
+        **_lesson(texts, rows, classes, soft),
         checkpoint=checkpoint,
         quiet=quiet,
     )
+    return encode_with(encoder, texts)
+
+
+def _lesson(
+    texts: Texts, rows: NDArray[np.int64], classes: tuple[str, ...], soft: NDArray[np.float64] | None
+) -> dict[str, Any]:
+    labels = texts.dataset.labels
+    return {
+        "y": None if labels is None else [labels[i] or "" for i in rows],
+        "soft_labels": None if soft is None else soft[rows],
+        "labelled": texts.split.labelled[rows],
+        "validation": texts.split.part[rows] == "validation",
+        "classes": classes,
+    }
 
 
 def part_scores(
@@ -183,21 +217,28 @@ def _teacher_metrics(
 
 
 def _control(
-    X: NDArray[np.float32], texts: Texts, classes: tuple[str, ...], soft: NDArray[np.float64] | None
+    encoded: Encoded, texts: Texts, classes: tuple[str, ...], soft: NDArray[np.float64] | None
 ) -> dict[str, Any] | None:
-    """Logistic regression on the same features and the same visible labels."""
+    """Logistic regression on the same features, or n-grams, and the same visible labels."""
     rows = texts.split.indices("train", "validation")
     rows = rows[texts.split.labelled[rows]]
     if texts.dataset.labels is None or len({texts.dataset.labels[i] for i in rows}) < len(classes):
         return None
     y = np.array([texts.dataset.labels[i] for i in rows])
+    X = (
+        encoded.encoder.weighted_bags(texts.dataset.texts)
+        if isinstance(encoded.encoder, NgramEncoder)
+        else encoded.x
+    )
     model = fit_logistic_regression(X[rows], y, texts.split.part[rows] == "validation")
     return _scores(texts, classes, model.predict_proba(X), soft)
 
 
 def _count_parameters(student: Student, encoded: Encoded) -> dict[str, int | None]:
     counts, extra = student.parameter_counts(), encoded.n_parameters
-    return {**counts, "encoder": extra, "inference": None if extra is None else counts["trained"] + extra}
+    inference = None if extra is None else counts["trained"] + extra
+    trained = counts["trained"] + encoded.n_trained
+    return {**counts, "trained": trained, "encoder": extra, "inference": inference}
 
 
 def _save_student(
@@ -217,6 +258,7 @@ def _save_student(
         teacher="none" if labels is None else str(labels.meta.get("teacher", config.teacher.source)),
         encoder=encoded.name,
         encoder_parameters=encoded.n_parameters,
+        encoder_trained=encoded.n_trained,
         metrics=tested,
     )
     with atomic_folder(run.student) as folder:

@@ -26,7 +26,7 @@ from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
 from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
 
-__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "label_texts", "load_texts"]
+__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "encode_with", "label_texts", "load_texts"]
 
 DEMO = "demo:"
 NO_TEACHER = "none"
@@ -64,6 +64,11 @@ class Encoded:
         """How many numbers the encoder needs at inference, where that is known."""
         count = self.about.get("n_parameters")
         return None if count is None else int(count)
+
+    @property
+    def n_trained(self) -> int:
+        """How many of them were trained together with the student."""
+        return 0 if self.encoder is None else self.encoder.n_trained
 
     def save_encoder(self, folder: Path) -> dict[str, Any] | None:
         """Save the encoder for prediction; None where there is none to save."""
@@ -155,7 +160,16 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
         )
     encoder = make_encoder(config.encoder.source, seed=config.seed)
     encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
-    about = _about(encoder)
+    return encode_with(encoder, texts)
+
+
+def encode_with(encoder: Encoder, texts: Texts) -> Encoded:
+    """Features of every row, by an encoder fitted on the training rows."""
+    about = {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "n_parameters": encoder.n_parameters,
+    }
     if not isinstance(encoder, TransformerEncoder):
         about["fitted_on"] = _training_rows(texts)
     return Encoded(encoder.encode(texts.dataset.texts), about, encoder)
@@ -178,14 +192,6 @@ def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
 def _training_rows(texts: Texts) -> str:
     rows = sorted(texts.dataset.row_ids[i] for i in texts.split.indices("train"))
     return sha256("".join(rows).encode()).hexdigest()
-
-
-def _about(encoder: Encoder) -> dict[str, Any]:
-    return {
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "n_parameters": encoder.n_parameters,
-    }
 
 
 def _encoder_folder(features: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,34 @@ _CHUNK = 1024
 
 # What few rows need to be learned: 16 epochs of 4,000 rows.
 _LEAST_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """What rows are to be learned from, features aside.
+
+    Attributes
+    ----------
+    codes : ndarray of int64, shape (n,)
+        Class indices; -1 where no gold label may be used.
+    soft : ndarray, shape (n, n_classes), optional
+        The teacher's probabilities.
+    held_out : ndarray of bool, shape (n,)
+        Rows to choose the epoch by.
+    """
+
+    codes: NDArray[np.int64]
+    soft: NDArray[np.float64] | None
+    held_out: NDArray[np.bool_]
+
+    def join(self, x: torch.Tensor) -> tuple[Batch, Batch]:
+        """Return the rows to learn from and those to choose by: the same where none are held out."""
+        soft = None if self.soft is None else torch.as_tensor(self.soft, dtype=torch.float32)
+        rows = Batch(x, torch.as_tensor(self.codes), soft)
+        training = rows.take(torch.as_tensor(np.flatnonzero(~self.held_out)))
+        if not self.held_out.any():
+            return training, training
+        return training, rows.take(torch.as_tensor(np.flatnonzero(self.held_out)))
 
 
 class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -168,23 +197,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             If the loss diverges.
         """
         self.check_parameters()
-        if y is None and soft_labels is None:
-            raise DataError("Student requires y to be passed, but the target y is None; or pass soft_labels")
         features: NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
-        n_rows, n_features = features.shape
-        codes = self._encode_labels(n_rows, y, labelled, classes, soft_labels)
-        soft = None if soft_labels is None else _check_probabilities(soft_labels, n_rows, len(self.classes_))
-        held_out = self._validation_rows(n_rows, codes, validation)
-
-        mean, scale = _standardisation(features[~held_out])
-        rows = Batch(
-            torch.as_tensor((features - mean) / scale, dtype=torch.float32),
-            torch.as_tensor(codes),
-            None if soft is None else torch.as_tensor(soft, dtype=torch.float32),
-        )
-        training = rows.take(torch.as_tensor(np.flatnonzero(~held_out)))
-        chosen_by = rows.take(torch.as_tensor(np.flatnonzero(held_out))) if held_out.any() else training
-        model = self._make_model(n_features, len(self.classes_))
+        targets = self._targets(len(features), y, soft_labels, labelled, validation, classes)
+        mean, scale = _standardisation(features[~targets.held_out])
+        model = self._make_model(features.shape[1], len(self.classes_))
+        training, chosen_by = targets.join(torch.as_tensor((features - mean) / scale, dtype=torch.float32))
         self.history_ = train(
             model,
             training,
@@ -291,6 +308,22 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             patience=math.ceil(epochs / 3) if self.patience is None else self.patience,
             seed=self.seed,
         )
+
+    def _targets(
+        self,
+        n_rows: int,
+        y: ArrayLike | None,
+        soft_labels: ArrayLike | None,
+        labelled: ArrayLike | None,
+        validation: ArrayLike | None,
+        classes: ArrayLike | None,
+    ) -> Targets:
+        """Check what `fit` was given beside the features, and set `classes_`."""
+        if y is None and soft_labels is None:
+            raise DataError("Student requires y to be passed, but the target y is None; or pass soft_labels")
+        codes = self._encode_labels(n_rows, y, labelled, classes, soft_labels)
+        soft = None if soft_labels is None else _check_probabilities(soft_labels, n_rows, len(self.classes_))
+        return Targets(codes, soft, self._validation_rows(n_rows, codes, validation))
 
     def _encode_labels(
         self,

@@ -42,6 +42,7 @@ class Provenance(BaseModel):
     teacher: str = Field("none", description="The teacher and its mode.")
     encoder: str = Field("none: the student takes features", description="What turned texts into features.")
     encoder_parameters: int | None = Field(None, description="Numbers the encoder needs, where known.")
+    encoder_trained: int = Field(0, description="How many of them were trained together with the student.")
     metrics: dict[str, float] = Field(default_factory=dict, description="Scores on unseen rows.")
 
 
@@ -196,10 +197,11 @@ Made by qdllm {config.qdllm_version}.
 
 | parameters | |
 |---|---|
-| trained | {counts["trained"]:,} |
+| trained | {(counts["trained"] or 0) + source.encoder_trained:,} |
 | … of which projection | {counts["projection"]:,} |
 | … circuit | {counts["circuit"]:,} |
 | … readout | {counts["readout"]:,} |
+| … encoder | {source.encoder_trained:,} |
 | everything that inference needs, encoder included | {_number(counts["inference"])} |
 
 ## Scores on rows never seen in training

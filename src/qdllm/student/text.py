@@ -13,10 +13,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from qdllm.data import TextDataset, deduplicate, split_dataset
-from qdllm.encoders import Encoder, load_encoder, make_encoder
+from qdllm.encoders import Encoder, NgramEncoder, load_encoder, make_encoder
 from qdllm.errors import ConfigError, DataError, SavedModelError
 from qdllm.files import atomic_folder
 from qdllm.student.estimator import Student
+from qdllm.student.joint import fit_jointly
 from qdllm.student.saving import Provenance, read_config, write_student
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class TextStudent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     teacher : str, Teacher or None
         A language model (`qdllm.teachers.make_teacher`); None to learn from gold labels alone.
     encoder : str or Encoder
-        What turns texts into features (`qdllm.encoders.make_encoder`).
+        What turns texts into features (`qdllm.encoders.make_encoder`); "ngrams" is trained together with
+        the student.
     student : Student, optional
         The student to train, as it is by default; its options are reachable as ``student__n_qubits`` and
         so on in a grid search.
@@ -112,17 +114,21 @@ class TextStudent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if isinstance(self.encoder, str)
             else copy.deepcopy(self.encoder)
         )
-        self.encoder_ = encoder.fit([dataset.texts[i] for i in split.indices("train")])
         student = Student(seed=self.seed) if self.student is None else clone(self.student)
-        self.student_ = student.fit(
-            self.encoder_.encode(dataset.texts),
-            None if dataset.labels is None else [label or "" for label in dataset.labels],
-            soft_labels=soft,
-            labelled=split.labelled,
-            validation=split.part == "validation",
-            classes=classes,
-            quiet=quiet,
-        )
+        lesson: dict[str, Any] = {
+            "y": None if dataset.labels is None else [label or "" for label in dataset.labels],
+            "soft_labels": soft,
+            "labelled": split.labelled,
+            "validation": split.part == "validation",
+            "classes": classes,
+            "quiet": quiet,
+        }
+        self.encoder_ = encoder
+        if isinstance(encoder, NgramEncoder):
+            self.student_ = fit_jointly(student, encoder, dataset.texts, **lesson)
+        else:
+            encoder.fit([dataset.texts[i] for i in split.indices("train")])
+            self.student_ = student.fit(encoder.encode(dataset.texts), **lesson)
         return self
 
     @property
@@ -151,7 +157,9 @@ class TextStudent(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "student_")
         source = provenance or Provenance(
-            encoder=self.encoder_.name, encoder_parameters=self.encoder_.n_parameters
+            encoder=self.encoder_.name,
+            encoder_parameters=self.encoder_.n_parameters,
+            encoder_trained=self.encoder_.n_trained,
         )
         with atomic_folder(path) as folder:
             self.encoder_.save(folder / ENCODER_FOLDER)
