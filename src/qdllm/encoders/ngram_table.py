@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,11 @@ class NgramTable(nn.Module):
         Length of a vector.
     """
 
+    idf: Tensor
+    ends: Tensor
+    slots: Tensor
+    weights: Tensor
+
     def __init__(self, bags: sparse.csr_matrix, idf: NDArray[np.float32], dim: int) -> None:
         super().__init__()
         scale = _LENGTH * np.sqrt(bags.shape[0] / max(np.square(bags.data).sum(), 1.0))
@@ -43,22 +48,30 @@ class NgramTable(nn.Module):
             b"".join(a.tobytes() for a in (bags.indptr, bags.indices, bags.data))
         ).hexdigest()
         self.vectors = nn.Parameter(torch.zeros(bags.shape[1], dim))
-        self._idf = torch.as_tensor((scale * idf).astype(np.float32))
-        self._ends = torch.as_tensor(bags.indptr.astype(np.int64))
-        self._slots = torch.as_tensor(bags.indices.astype(np.int64))
-        self._weights = torch.as_tensor((scale * bags.data).astype(np.float32))
+        self._keep("idf", scale * idf, np.float32)
+        self._keep("ends", bags.indptr, np.int64)
+        self._keep("slots", bags.indices, np.int64)
+        self._keep("weights", scale * bags.data, np.float32)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Numbers of texts (batch,) to features (batch, dim)."""
-        lengths = self._ends[rows + 1] - self._ends[rows]
+        lengths = self.ends[rows + 1] - self.ends[rows]
         offsets = lengths.cumsum(0) - lengths
-        entries = torch.arange(int(lengths.sum())) + (self._ends[rows] - offsets).repeat_interleave(lengths)
-        slots, weights = self._slots[entries], self._weights[entries]
+        first = (self.ends[rows] - offsets).repeat_interleave(lengths)
+        entries = first + torch.arange(len(first), device=first.device)
         features: Tensor = functional.embedding_bag(
-            slots, self.vectors, offsets, mode="sum", per_sample_weights=weights
+            self.slots[entries],
+            self.vectors,
+            offsets,
+            mode="sum",
+            per_sample_weights=self.weights[entries],
         )
         return features
 
     def table(self) -> NDArray[np.float32]:
         """Return what to multiply a bag with, shape (n_slots, dim)."""
-        return np.asarray((self._idf[:, None] * self.vectors.detach()).numpy())
+        return np.asarray((self.idf[:, None] * self.vectors.detach()).cpu().numpy())
+
+    def _keep(self, name: str, values: NDArray[Any], dtype: type[np.generic]) -> None:
+        """Hold what moves with the module and is no parameter of it, and not saved."""
+        self.register_buffer(name, torch.as_tensor(values.astype(dtype)), persistent=False)

@@ -23,7 +23,7 @@ __all__ = ["fit_jointly"]
 # Large against the gradient of a vector: a rare n-gram moves little, where Adam would move all alike, and
 # learn single texts by heart. With it goes a decay that forgets within tens of steps; as the step size falls
 # to 0 the table settles at its regularised optimum, so that no epoch before the last ones tells its worth.
-# Chosen on validation rows of six tasks (docs/results/ngrams.md).
+# Chosen on validation rows of six tasks (docs/ideas/ngrams.md).
 _EPSILON = 0.1
 _DECAY = 8.0  # times that of a student on features
 
