@@ -77,7 +77,7 @@ def _finished(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def measure(task: str, encoder: str, seeds: int) -> dict[str, Any]:
     """Train every model of one task and score it on the test rows."""
-    config, texts = _load(task, encoder)
+    config, texts = load_task(task, encoder)
     labels = label_texts(config, texts)
     assert labels is not None
     classes = labels.classes
@@ -184,7 +184,8 @@ def _available_tasks() -> list[str]:
     return [*DEMO_TASKS, *(FILE_TASKS if os.environ.get("QDLLM_TASKS") else ())]
 
 
-def _load(task: str, encoder: str) -> tuple[RunConfig, Texts]:
+def load_task(task: str, encoder: str) -> tuple[RunConfig, Texts]:
+    """Return a task's configuration and texts, split as for all its benchmarks."""
     section = EncoderConfig(source=encoder)
     if task in DEMO_TASKS:
         config = demo_config(task).model_copy(update={"encoder": section})
