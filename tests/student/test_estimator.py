@@ -189,3 +189,21 @@ def test_features_that_are_not_finite_are_refused(moons):
     X[3, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         Student(**SMALL).fit(X, y)
+
+
+@pytest.mark.parametrize(("n_qubits", "expected"), [(3, 1), (14, 2)])
+def test_small_circuits_are_trained_with_one_thread(monkeypatch, n_qubits, expected):
+    seen = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        student = Student(n_qubits=n_qubits, n_layers=1, epochs=1)
+        student.fit(
+            np.random.default_rng(0).normal(size=(12, 3)),
+            np.arange(12) % 2,
+            after_epoch=lambda _: seen.append(torch.get_num_threads()),
+        )
+        assert seen == [expected]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -127,6 +128,7 @@ def train(
     *,
     checkpoint: Path | None = None,
     after_epoch: Callable[[TrainingHistory], None] | None = None,
+    threads: int | None = None,
     quiet: bool = False,
 ) -> TrainingHistory:
     """Train `model` in place and leave it with the parameters of the best epoch on validation.
@@ -144,6 +146,8 @@ def train(
         had never stopped; one that belongs to another model, other rows or options is not used.
     after_epoch : callable, optional
         Called with the history after every epoch; an exception that it raises ends the training.
+    threads : int, optional
+        Threads that torch and the circuit may use meanwhile; by default as many as torch has.
     quiet : bool
         Show no progress bar.
 
@@ -164,7 +168,8 @@ def train(
     if saved is not None and saved.exists():
         best = saved.load(model, optimizer, generator, history)
 
-    with progress("training", options.epochs, unit="epochs", done=len(history.loss), quiet=quiet) as advance:
+    bar = progress("training", options.epochs, unit="epochs", done=len(history.loss), quiet=quiet)
+    with _threads(threads), bar as advance:
         for epoch in range(len(history.loss), options.epochs):
             if epoch - history.best_epoch > options.patience:
                 break
@@ -181,6 +186,16 @@ def train(
                 after_epoch(history)
     model.load_state_dict(best)
     return history
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run_epoch(

@@ -25,10 +25,14 @@ from qdllm.student.model import ProjectedModel, StudentModel
 if TYPE_CHECKING:
     from qdllm.student.saving import Provenance
 
-__all__ = ["Student"]
+__all__ = ["Student", "training_threads"]
 
 # Rows simulated at once at prediction: 1,024 states of 11 qubits in double precision are 32 MB.
 _CHUNK = 1024
+
+# Below so many qubits a training step is shorter than waking a second thread takes on a busy machine: there
+# two threads were seen to take fifty times as long as one, and at rest they save little.
+_THREADED_QUBITS = 14
 
 # What few rows need to be learned: 16 epochs of 4,000 rows.
 _LEAST_STEPS = 1000
@@ -210,6 +214,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._training_options(len(training)),
             checkpoint=None if checkpoint is None else Path(checkpoint),
             after_epoch=after_epoch,
+            threads=training_threads(self.n_qubits),
             quiet=quiet,
         )
         model.fold_scaling(torch.as_tensor(mean), torch.as_tensor(scale))
@@ -414,3 +419,8 @@ def _check_probabilities(soft_labels: ArrayLike, n_rows: int, n_classes: int) ->
 def _standardisation(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     scale = X.std(axis=0)
     return X.mean(axis=0), np.where(scale > 1e-8 * np.abs(X).max(axis=0, initial=0), scale, 1.0)
+
+
+def training_threads(n_qubits: int) -> int | None:
+    """Return how many threads to train with: one for a small circuit, else None for as many as torch has."""
+    return 1 if n_qubits < _THREADED_QUBITS else None

@@ -15,7 +15,7 @@ from qdllm.circuits import make_ansatz
 from qdllm.distill import DistillationLoss, TrainingOptions, train
 from qdllm.encoders import NgramEncoder
 from qdllm.encoders.ngram_table import NgramTable
-from qdllm.student.estimator import Student
+from qdllm.student.estimator import Student, training_threads
 from qdllm.student.model import ProjectedModel
 
 __all__ = ["fit_jointly"]
@@ -83,6 +83,7 @@ def fit_jointly(
         DistillationLoss(student.alpha, student.temperature),
         _training_options(student, len(training)),
         checkpoint=None if checkpoint is None else Path(checkpoint),
+        threads=training_threads(student.n_qubits),
         quiet=quiet,
     )
     encoder.take(table.table())
