@@ -115,7 +115,10 @@ def as_page(results: dict[str, Any]) -> str:
         "every model; all other training texts have the teacher's probabilities alone. *Alone*: the same "
         f"student on the K labels without the teacher. {settings['draws']} draws of split and labels; mean "
         "test accuracy in percent ± standard deviation over draws; differences in points with the 95 % "
-        "interval of the corrected resampled t-test. ![accuracy by labels a class](few-labels.png)",
+        "interval of the corrected resampled t-test. Where a configuration names the probe's layer, it was "
+        "chosen with all labels of another split, which may flatter the teacher.",
+        "",
+        "![accuracy by labels a class](few-labels.png)",
         "",
         "| task | K | teacher | student | alone | no entanglement | MLP | logistic regression "
         "| student − alone | student − teacher | − no entanglement | − MLP | − logistic regression |",
