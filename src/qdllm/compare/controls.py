@@ -175,6 +175,9 @@ class NoTeacher(StudentContender):
     name = "no-teacher"
     group = "control"
 
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__({**parameters, "self_training": 0})
+
     def settings(self, budget: int) -> list[Setting]:
         """As the student's, without those that weigh the teacher alone."""
         grid = [{**setting, "alpha": 0.0} for setting in super().settings(budget)]

@@ -97,6 +97,9 @@ class StudentConfig(_Section):
     )
     alpha: float = Field(0.5, ge=0.0, le=1.0, description="Weight of the teacher against the gold label.")
     temperature: float = Field(2.0, gt=0.0, allow_inf_nan=False, description="Softening in the KL term.")
+    self_training: int = Field(
+        0, ge=0, description="Rounds in which the student's own probabilities take the teacher's place."
+    )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training rows, at most; by default 30, on few rows more."
     )
