@@ -48,7 +48,7 @@ def compile_(
 
 def _print(found: dict[str, Any]) -> None:
     certificate, check, encoder = found["certificate"], found["certificate"]["check"], found["encoder_bytes"]
-    what = "terms" if found["form"] == "sparse" else "numbers of a tensor train"
+    what = "terms a class" if found["form"] == "sparse" else "numbers of a tensor train"
     table = Table("", "", show_header=False)
     table.add_row("formula", f"{found['terms']:,} {what}, {found['precision']}")
     table.add_row("bytes of the formula", f"{found['bytes']:,}")

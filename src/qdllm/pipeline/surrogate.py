@@ -72,7 +72,7 @@ def compile_run(
     Returns
     -------
     dict
-        ``certificate``, ``form``, ``terms`` (of a sparse form; of a tensor train its numbers), and the
+        ``certificate``, ``form``, ``terms`` (the most of a class; of a tensor train its numbers), and the
         ``bytes`` of the formula, of the projection and of the encoder (None where that is not at hand).
 
     Raises
@@ -89,7 +89,7 @@ def compile_run(
     _check_free(target)
     student = Student.from_pretrained(folder)
     surrogate = compile_student(student, max_error)
-    x = _features(run, folder, student, data)
+    x = _features(run, folder, data)
     if x is not None:
         surrogate = check_surrogate(surrogate, student, x)
     encoder = read_json(folder / "config.json")["encoder"]
@@ -119,9 +119,7 @@ def _check_free(target: Path) -> None:
             raise ConfigError(f"{target}: holds something else than a surrogate; give another --out")
 
 
-def _features(
-    run: RunFolder, folder: Path, student: Student, data: TextDataset | None
-) -> NDArray[np.float32] | None:
+def _features(run: RunFolder, folder: Path, data: TextDataset | None) -> NDArray[np.float32] | None:
     if data is not None:
         if not (folder / ENCODER_FOLDER).is_dir():
             raise ConfigError(f"{folder}: this student has no encoder, so it cannot be compared on texts")

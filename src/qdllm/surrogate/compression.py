@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdllm.surrogate.bounds import DENSE_VARIABLES, bound_dense, bound_terms
-from qdllm.surrogate.forms import Form, Precision, SparseForm, TrainForm, to_dense
+from qdllm.surrogate.bounds import bound, bound_terms
+from qdllm.surrogate.forms import Form, Precision, SparseForm, TrainForm, from_dense, to_dense
 from qdllm.surrogate.polynomial import Polynomial, merge_terms, sort_terms
 
 __all__ = ["compress", "form_error", "tensor_train"]
 
 _PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
-_STEPS_A_DECADE, _DECADES = 12, 9  # of tolerances that a tensor train is tried with
+_STEPS_A_DECADE, _DECADES = 24, 9  # of tolerances that a tensor train is tried with
 _SHARP_LOOKS = 5
+_DENSE_VARIABLES = 12  # up to so many all 3^n coefficients of a train can be written down, and bounded
 
 
 def compress(polynomial: Polynomial, max_error: float) -> tuple[Form, NDArray[np.float64]]:
@@ -38,8 +39,8 @@ def compress(polynomial: Polynomial, max_error: float) -> tuple[Form, NDArray[np
         The bound that it has.
     """
     found: list[tuple[Form, NDArray[np.float64]]] = []
-    searches = [_smallest_sparse]
-    if polynomial.n_variables <= DENSE_VARIABLES:
+    searches: list[Callable[[Polynomial, float, Precision], Form | None]] = [_smallest_sparse]
+    if polynomial.n_variables <= _DENSE_VARIABLES:
         searches.append(_smallest_train)
     for search in searches:
         for precision in _PRECISIONS:
@@ -56,11 +57,8 @@ def compress(polynomial: Polynomial, max_error: float) -> tuple[Form, NDArray[np
 def form_error(form: Form, polynomial: Polynomial) -> NDArray[np.float64]:
     """Bound how far a form is from a polynomial at any angles (n_outputs,)."""
     if isinstance(form, TrainForm):
-        return bound_dense(form.to_dense() - to_dense(polynomial))
-    difference = _difference(polynomial, form.polynomial)
-    if polynomial.n_variables <= DENSE_VARIABLES:
-        return bound_dense(to_dense(difference))
-    return bound_terms(difference)
+        return bound(from_dense(form.to_dense() - to_dense(polynomial)))
+    return bound(_difference(polynomial, form.polynomial))
 
 
 def tensor_train(
@@ -109,6 +107,24 @@ def _split(matrix: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.fl
 
 
 def _smallest_sparse(polynomial: Polynomial, max_error: float, precision: Precision) -> SparseForm | None:
+    """Choose terms for each output by itself: what one output needs another may do without."""
+    coefficients = np.zeros_like(polynomial.coefficients)
+    for output in range(polynomial.n_outputs):
+        held = np.flatnonzero(polynomial.coefficients[:, output])
+        part = polynomial.take(held)
+        part = Polynomial(part.n_variables, part.sines, part.cosines, part.coefficients[:, [output]])
+        kept = _kept_terms(part, max_error, precision)
+        if kept is None:
+            return None
+        coefficients[held[kept], output] = part.coefficients[kept, 0]
+    used = coefficients.any(axis=1)
+    used |= ~used.any()  # a form of no term at all would have nothing to save
+    chosen = Polynomial(polynomial.n_variables, polynomial.sines, polynomial.cosines, coefficients)
+    return SparseForm(chosen.take(used), precision)
+
+
+def _kept_terms(polynomial: Polynomial, max_error: float, precision: Precision) -> NDArray[np.intp] | None:
+    """Return the fewest terms of a single output that keep the error, once rounded."""
     order = _drop_order(polynomial)
     rounding = polynomial.coefficients - polynomial.coefficients.astype(precision)
 
@@ -122,21 +138,17 @@ def _smallest_sparse(polynomial: Polynomial, max_error: float, precision: Precis
         return float(bound_terms(residual(n_kept)).max())
 
     def sharp(n_kept: int) -> float:
-        if polynomial.n_variables > DENSE_VARIABLES:
-            return rough(n_kept)
-        return float(bound_dense(to_dense(residual(n_kept))).max())
+        return float(bound(residual(n_kept)).max())
 
     n_kept = _smallest(len(order), rough, sharp, max_error)
-    if n_kept is None:
-        return None
-    return SparseForm(polynomial.take(np.sort(order[len(order) - n_kept :])), precision)
+    return None if n_kept is None else order[len(order) - n_kept :]
 
 
 def _smallest_train(polynomial: Polynomial, max_error: float, precision: Precision) -> TrainForm | None:
     dense = to_dense(polynomial)
     norm = float(np.linalg.norm(dense))
 
-    @lru_cache(maxsize=None)
+    @cache
     def train(step: int) -> TrainForm:
         return TrainForm(*tensor_train(polynomial, norm * 10 ** (-step / _STEPS_A_DECADE)), precision)
 
@@ -144,7 +156,7 @@ def _smallest_train(polynomial: Polynomial, max_error: float, precision: Precisi
         return float(np.linalg.norm(train(step).to_dense() - dense))
 
     def sharp(step: int) -> float:
-        return float(bound_dense(train(step).to_dense() - dense).max())
+        return float(bound(from_dense(train(step).to_dense() - dense)).max())
 
     step = _smallest(_STEPS_A_DECADE * _DECADES, rough, sharp, max_error)
     return None if step is None else train(step)
@@ -199,11 +211,11 @@ def _drop_order(polynomial: Polynomial) -> NDArray[np.intp]:
 
 
 def _difference(one: Polynomial, two: Polynomial) -> Polynomial:
-    keys, coefficients = merge_terms(
+    (sines, cosines), coefficients = merge_terms(
         (np.append(one.sines, two.sines), np.append(one.cosines, two.cosines)),
         np.concatenate([one.coefficients, -two.coefficients]),
     )
-    return Polynomial(one.n_variables, *keys, coefficients)
+    return Polynomial(one.n_variables, sines, cosines, coefficients)
 
 
 def _bytes(form: Form) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qdllm.surrogate.polynomial import Polynomial
 
-__all__ = ["Form", "Precision", "SparseForm", "TrainForm", "form_from_arrays", "to_dense"]
+__all__ = ["Form", "Precision", "SparseForm", "TrainForm", "form_from_arrays", "from_dense", "to_dense"]
 
 Precision = Literal["float16", "float32", "float64"]
 
@@ -46,8 +46,9 @@ class SparseForm:
 
     @property
     def size(self) -> dict[str, int]:
-        """How large it is, in terms."""
-        return {"terms": len(self.polynomial)}
+        """How large it is: the most terms of a class, and the different products in all of them."""
+        per_output = np.count_nonzero(self.polynomial.coefficients, axis=0)
+        return {"terms": int(per_output.max()), "products": len(self.polynomial)}
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -148,12 +149,12 @@ def form_from_arrays(n_outputs: int, n_variables: int, arrays: Mapping[str, NDAr
         If the arrays do not fit together.
     """
     if "ranks" not in arrays:
-        masks = (arrays[name].astype(np.uint64) for name in ("sines", "cosines"))
+        sines, cosines = (arrays[name].astype(np.uint64) for name in ("sines", "cosines"))
         coefficients = arrays["coefficients"]
         if coefficients.shape != (len(arrays["sines"]), n_outputs):
             raise ValueError("coefficients and terms differ in number")
-        polynomial = Polynomial(n_variables, *masks, coefficients.astype(np.float64))
-        return SparseForm(polynomial, coefficients.dtype.name)
+        polynomial = Polynomial(n_variables, sines, cosines, coefficients.astype(np.float64))
+        return SparseForm(polynomial, _precision(coefficients))
     ranks, numbers = arrays["ranks"].tolist(), arrays["numbers"]
     shapes = [
         (n_outputs, ranks[0]),
@@ -164,11 +165,16 @@ def form_from_arrays(n_outputs: int, n_variables: int, arrays: Mapping[str, NDAr
         raise ValueError("ranks and numbers do not fit together")
     parts = np.split(numbers.astype(np.float64), ends[:-1])
     lead, *cores = (part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
-    return TrainForm(lead, cores, numbers.dtype.name)
+    return TrainForm(lead, cores, _precision(numbers))
+
+
+def _precision(array: NDArray[Any]) -> Precision:
+    found: dict[str, Precision] = {"float16": "float16", "float32": "float32", "float64": "float64"}
+    return found[array.dtype.name]
 
 
 def to_dense(polynomial: Polynomial) -> NDArray[np.float64]:
-    """Return all coefficients, those of terms that are not there too: (n_outputs, 3, …, 3) over 1, sin, cos."""
+    """Return all coefficients over 1, sin, cos of each variable, zeros too: (n_outputs, 3, …, 3)."""
     index = np.zeros(len(polynomial), dtype=np.int64)
     for j in range(polynomial.n_variables):
         sine, cosine = (
@@ -178,3 +184,16 @@ def to_dense(polynomial: Polynomial) -> NDArray[np.float64]:
     dense = np.zeros((polynomial.n_outputs, 3**polynomial.n_variables))
     dense[:, index] = polynomial.coefficients.T
     return dense.reshape(-1, *(3,) * polynomial.n_variables)
+
+
+def from_dense(tensor: NDArray[np.float64]) -> Polynomial:
+    """Return the polynomial of coefficients over 1, sin, cos of each variable: (n_outputs, 3, …, 3)."""
+    n = tensor.ndim - 1
+    flat = tensor.reshape(len(tensor), -1)
+    index = np.flatnonzero(flat.any(axis=0))
+    sines, cosines = (np.zeros(len(index), dtype=np.uint64) for _ in range(2))
+    for j in range(n):
+        digit = index // 3 ** (n - 1 - j) % 3
+        sines |= (digit == 1).astype(np.uint64) << np.uint64(j)
+        cosines |= (digit == 2).astype(np.uint64) << np.uint64(j)
+    return Polynomial(n, sines, cosines, np.ascontiguousarray(flat[:, index].T))

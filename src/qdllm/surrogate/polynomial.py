@@ -111,7 +111,7 @@ def sort_terms(keys: tuple[Masks, ...]) -> tuple[NDArray[np.intp], NDArray[np.bo
 
 
 def support_norms(polynomial: Polynomial) -> tuple[Masks, NDArray[np.float64]]:
-    """Return every set of variables, as a mask, and the 2-norm of its terms' coefficients (n_sets, n_outputs).
+    """Return every set of variables, as a mask, and the 2-norm of its coefficients (n_sets, n_outputs).
 
     The sum over the sets bounds the polynomial at all angles. Terms of one set of m variables are entries of
     a tensor of 2^m numbers, contracted with m unit vectors (sin, cos): at most its 2-norm. It is never above

@@ -89,8 +89,8 @@ def expand(
     varying = [a for a in angles if compiled.input_matrix[a].any()]
     if circuit.n_qubits > _MOST_BITS or len(varying) > _MOST_BITS:
         raise CircuitError(
-            f"{circuit.name or 'the circuit'} has {circuit.n_qubits} qubits and {len(varying)} rotations by an "
-            f"input: a polynomial is made of at most {_MOST_BITS} of each"
+            f"{circuit.name or 'the circuit'} has {circuit.n_qubits} qubits and {len(varying)} rotations by "
+            f"inputs: a polynomial is made of at most {_MOST_BITS} of each"
         )
     # In the order of the inputs, so that where each turns one rotation variables are inputs.
     varying.sort(key=lambda a: (int(np.flatnonzero(compiled.input_matrix[a])[0]), a))
@@ -169,8 +169,8 @@ class _Propagation:
     def polynomial(self, n_variables: int) -> Polynomial:
         """Return the value on |0...0>, once all rotations are done."""
         _, _, sines, cosines = self._keys
-        keys, coefficients = merge_terms((sines, cosines), self._coefficients)
-        return Polynomial(n_variables, *keys, coefficients)
+        (sines, cosines), coefficients = merge_terms((sines, cosines), self._coefficients)
+        return Polynomial(n_variables, sines, cosines, coefficients)
 
     def _anticommuting(
         self, x: int, z: int
@@ -182,8 +182,8 @@ class _Propagation:
         )
         px, pz, sines, cosines = (key[moved] for key in self._keys)
         qx, qz = px ^ np.uint64(x), pz ^ np.uint64(z)
-        # The power of i in iGP, strings being i^|x & z| X^x Z^z; real rotations are exp(angle/2 X^x Z^z), which
-        # is a rotation about G by minus the angle where |x & z| is 3 modulo 4.
+        # The power of i in iGP, strings being i^|x & z| X^x Z^z; real rotations are exp(angle/2 X^x Z^z),
+        # which is a rotation about G by minus the angle where |x & z| is 3 modulo 4.
         ys = (x & z).bit_count()
         power = 1 + ys + np.bitwise_count(px & pz).astype(np.int64) - np.bitwise_count(qx & qz)
         power += 2 * np.bitwise_count(px & np.uint64(z))

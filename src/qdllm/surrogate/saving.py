@@ -42,7 +42,7 @@ def write_surrogate(
     dict
         What config.json holds.
     """
-    np.savez(folder / _FORMULA, **surrogate.form.arrays)
+    np.savez_compressed(folder / _FORMULA, allow_pickle=False, **surrogate.form.arrays)
     np.savez(
         folder / _PROJECTION,
         weight=surrogate.weight,

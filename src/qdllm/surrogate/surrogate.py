@@ -22,17 +22,17 @@ __all__ = ["ENCODINGS", "Surrogate"]
 
 
 def _linear(u: NDArray[Any]) -> NDArray[Any]:
-    return u + u.dtype.type(np.pi / 2)
+    return np.asarray(u + u.dtype.type(np.pi / 2))
 
 
 def _tanh(u: NDArray[Any]) -> NDArray[Any]:
-    return (np.tanh(u) + 1) * u.dtype.type(np.pi / 2)
+    return np.asarray((np.tanh(u) + 1) * u.dtype.type(np.pi / 2))
 
 
 def _minmax(u: NDArray[Any]) -> NDArray[Any]:
     low = u.min(axis=1, keepdims=True)
     span = u.max(axis=1, keepdims=True) - low
-    return (u - low) * (10 / np.where(span == 0, 1, span)).astype(u.dtype)
+    return np.asarray((u - low) * (10 / np.where(span == 0, 1, span)).astype(u.dtype))
 
 
 ENCODINGS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -123,7 +123,7 @@ class Surrogate:
         """
         if angles.ndim != 2 or angles.shape[1] != self.weight.shape[0] or angles.dtype.char not in "fd":
             raise DataError(
-                f"angles are {angles.dtype} of shape {angles.shape}; floats (n, {self.weight.shape[0]}) are needed"
+                f"angles are {angles.dtype} of shape {angles.shape}: floats (n, {len(self.weight)}) needed"
             )
         if self._is_identity:
             return self._evaluator(angles)
