@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from qdllm import Student
-from qdllm.surrogate import TrainForm, compile_student, tensor_train
+from qdllm.surrogate import TrainForm, bounds, compile_student, tensor_train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _little_work():
+    """Bounds on coarser grids, which hold as well and take no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounds, "_WORK", 1 << 16)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def compile_run(
     Returns
     -------
     dict
-        ``certificate``, ``form``, ``terms`` (the most of a class; of a tensor train its numbers), and the
+        ``certificate``, ``form``, ``terms`` (of a sparse form; of a tensor train its numbers), and the
         ``bytes`` of the formula, of the projection and of the encoder (None where that is not at hand).
 
     Raises

@@ -16,7 +16,7 @@ __all__ = ["compress", "form_error", "tensor_train"]
 
 _PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
 _STEPS_A_DECADE, _DECADES = 24, 9  # of tolerances that a tensor train is tried with
-_SHARP_LOOKS = 5
+_SHARP_LOOKS = 4
 _DENSE_VARIABLES = 12  # up to so many all 3^n coefficients of a train can be written down, and bounded
 
 
@@ -107,24 +107,6 @@ def _split(matrix: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.fl
 
 
 def _smallest_sparse(polynomial: Polynomial, max_error: float, precision: Precision) -> SparseForm | None:
-    """Choose terms for each output by itself: what one output needs another may do without."""
-    coefficients = np.zeros_like(polynomial.coefficients)
-    for output in range(polynomial.n_outputs):
-        held = np.flatnonzero(polynomial.coefficients[:, output])
-        part = polynomial.take(held)
-        part = Polynomial(part.n_variables, part.sines, part.cosines, part.coefficients[:, [output]])
-        kept = _kept_terms(part, max_error, precision)
-        if kept is None:
-            return None
-        coefficients[held[kept], output] = part.coefficients[kept, 0]
-    used = coefficients.any(axis=1)
-    used |= ~used.any()  # a form of no term at all would have nothing to save
-    chosen = Polynomial(polynomial.n_variables, polynomial.sines, polynomial.cosines, coefficients)
-    return SparseForm(chosen.take(used), precision)
-
-
-def _kept_terms(polynomial: Polynomial, max_error: float, precision: Precision) -> NDArray[np.intp] | None:
-    """Return the fewest terms of a single output that keep the error, once rounded."""
     order = _drop_order(polynomial)
     rounding = polynomial.coefficients - polynomial.coefficients.astype(precision)
 
@@ -141,7 +123,9 @@ def _kept_terms(polynomial: Polynomial, max_error: float, precision: Precision) 
         return float(bound(residual(n_kept)).max())
 
     n_kept = _smallest(len(order), rough, sharp, max_error)
-    return None if n_kept is None else order[len(order) - n_kept :]
+    if n_kept is None:
+        return None
+    return SparseForm(polynomial.take(np.sort(order[len(order) - max(n_kept, 1) :])), precision)
 
 
 def _smallest_train(polynomial: Polynomial, max_error: float, precision: Precision) -> TrainForm | None:

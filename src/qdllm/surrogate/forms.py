@@ -46,9 +46,8 @@ class SparseForm:
 
     @property
     def size(self) -> dict[str, int]:
-        """How large it is: the most terms of a class, and the different products in all of them."""
-        per_output = np.count_nonzero(self.polynomial.coefficients, axis=0)
-        return {"terms": int(per_output.max()), "products": len(self.polynomial)}
+        """How large it is, in terms; each has a coefficient an output."""
+        return {"terms": len(self.polynomial)}
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
