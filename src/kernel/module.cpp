@@ -1,6 +1,7 @@
 // The Python module: builds plans, hands arrays over, chooses the instruction set.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -189,7 +190,41 @@ struct Program {
 };
 
 template <class Real>
-void bind(nb::module_ &m, const char *program, const char *run) {
+struct FormulaProgram {
+    using Matrix = typename Program<Real>::Matrix;
+    using OutMatrix = typename Program<Real>::OutMatrix;
+    using PyPairs = std::vector<std::pair<uint32_t, uint32_t>>;
+
+    qdllm::Formula<Real> formula;
+    qdllm::Kernel<Real> kernel;
+
+    explicit FormulaProgram(const std::string &set) : kernel(Program<Real>::pick(named(set))) {}
+
+    void set_terms(uint32_t n_variables, uint32_t n_outputs, const PyPairs &left, const PyPairs &right,
+                   const PyPairs &terms, const std::vector<Real> &numbers) {
+        formula = {n_variables, n_outputs, {}, {}, terms, {}, numbers};
+        for (const auto &[parent, factor] : left) formula.left.push_back({parent, factor});
+        for (const auto &[parent, factor] : right) formula.right.push_back({parent, factor});
+    }
+
+    void set_train(uint32_t n_outputs, const std::vector<uint32_t> &ranks, const std::vector<Real> &numbers) {
+        formula = {uint32_t(ranks.size()), n_outputs, {}, {}, {}, ranks, numbers};
+    }
+
+    void evaluate(const Matrix &angles, const OutMatrix &values) const {
+        nb::gil_scoped_release release;
+        kernel.evaluate(formula, angles.data(), angles.shape(0), values.data());
+    }
+};
+
+template <class Real>
+void bind(nb::module_ &m, const char *program, const char *run, const char *formula) {
+    using F = FormulaProgram<Real>;
+    nb::class_<F>(m, formula)
+        .def(nb::init<const std::string &>(), "instruction_set"_a)
+        .def("set_terms", &F::set_terms)
+        .def("set_train", &F::set_train)
+        .def("evaluate", &F::evaluate);
     using P = Program<Real>;
     nb::class_<Run<Real>>(m, run);
     nb::class_<P>(m, program)
@@ -211,7 +246,7 @@ void bind(nb::module_ &m, const char *program, const char *run) {
 
 NB_MODULE(_kernel, m) {
     nb::set_leak_warnings(false);  // a graph that autograd still holds at exit is no leak
-    m.attr("interface") = 2;  // with kernel_engine.py; a change of what passes between them is a new number in both
+    m.attr("interface") = 3;  // with simulate/kernel.py; a change of what passes between them is a new number in both
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const InstructionSet *set : instruction_sets()) names.push_back(set->name);
@@ -220,6 +255,6 @@ NB_MODULE(_kernel, m) {
     m.def("lanes", [](const std::string &set, uint32_t bytes) {
         return bytes == 4 ? named(set).single_precision.lanes : named(set).double_precision.lanes;
     });
-    bind<float>(m, "Program32", "Run32");
-    bind<double>(m, "Program64", "Run64");
+    bind<float>(m, "Program32", "Run32", "Formula32");
+    bind<double>(m, "Program64", "Run64", "Formula64");
 }

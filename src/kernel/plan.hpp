@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <utility>
 #include <vector>
 
 namespace qdllm {
@@ -113,12 +114,31 @@ struct Call {
     Real *parameter_gradients;     // (n_parameters)
 };
 
+// products[parent] times a factor; factor 2j is the sine of variable j, 2j + 1 its cosine.
+struct Product {
+    uint32_t parent, factor;
+};
+
+// A trigonometric polynomial of a sample's angles. Without ranks it is the sum of terms left[a] * right[b], where entry
+// 0 of either half is 1 and the others are its products in order, and numbers are the coefficients (outputs / 4, terms,
+// 4), zero where there is no output. With ranks, one a variable, it is a tensor train: numbers are the matrix (outputs,
+// ranks[0]) and for each variable a core (its rank, {1, sine, cosine}, the next rank), the last of which is 1.
+template <class Real>
+struct Formula {
+    uint32_t n_variables = 0, n_outputs = 0;
+    std::vector<Product> left, right;
+    std::vector<std::pair<uint32_t, uint32_t>> terms;
+    std::vector<uint32_t> ranks;
+    std::vector<Real> numbers;
+};
+
 // What an instruction set offers: vectors of `lanes` samples, passes of up to so many rotations.
 template <class Real>
 struct Kernel {
     uint32_t lanes, forward_width, backward_width;
     void (*forward)(const Call<Real> &);
     void (*backward)(const Call<Real> &);
+    void (*evaluate)(const Formula<Real> &, const Real *angles, uint64_t batch, Real *values);
 };
 
 struct InstructionSet {

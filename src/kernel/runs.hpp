@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "formula.hpp"
 #include "product.hpp"
 #include "readout.hpp"
 #include "rotations.hpp"
@@ -146,7 +147,7 @@ void backward(const Call<Real<L>> &call) {
 // The engine on vectors of so many lanes, with passes of up to so many rotations.
 template <class L, int FORWARD, int BACKWARD>
 constexpr Kernel<Real<L>> kernel() {
-    return {L::lanes, FORWARD, BACKWARD, forward<L, FORWARD>, backward<L, BACKWARD>};
+    return {L::lanes, FORWARD, BACKWARD, forward<L, FORWARD>, backward<L, BACKWARD>, evaluate<L>};
 }
 
 }  // namespace

@@ -21,9 +21,10 @@ from qdllm.circuits import (
     qd_llm,
 )
 from qdllm.errors import CircuitError, InstallError
-from qdllm.simulate import StatevectorSimulator, kernel_engine
+from qdllm.simulate import StatevectorSimulator, kernel
 from qdllm.simulate.cone import ConeSimulator
-from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
+from qdllm.simulate.kernel import instruction_sets
+from qdllm.simulate.kernel_engine import KernelEngine
 from qdllm.simulate.torch_engine import TorchEngine
 from qdllm.simulate.triton_engine import TritonEngine
 
@@ -235,7 +236,7 @@ def test_a_used_simulator_can_be_copied():
 @pytest.fixture
 def reload_kernel():
     """Forget the loaded kernel, before the test and after it."""
-    forget = kernel_engine._load.cache_clear, kernel_engine.say_that_torch_serves.cache_clear
+    forget = kernel.load_kernel.cache_clear, kernel.say_that_torch_serves.cache_clear
     for clear in forget:
         clear()
     yield
@@ -262,7 +263,7 @@ def test_without_the_kernel_torch_serves_and_it_is_said_once(monkeypatch, reload
 
 def test_a_kernel_of_another_version_is_refused_in_one_line(monkeypatch, reload_kernel):
     stale = types.ModuleType("_kernel")
-    stale.interface = kernel_engine._INTERFACE - 1
+    stale.interface = kernel._INTERFACE - 1
     for module in (stale, types.ModuleType("_kernel")):
         monkeypatch.setitem(sys.modules, "qdllm.simulate._kernel", module)
         with pytest.raises(InstallError, match=r"another version.*pip install --no-deps -e ") as caught:

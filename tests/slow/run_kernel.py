@@ -75,7 +75,7 @@ def check_fork(name):
 def main(path):
     load(path)
     from qdllm.circuits import qd_llm
-    from qdllm.simulate.kernel_engine import instruction_sets
+    from qdllm.simulate.kernel import instruction_sets
 
     rng = random.Random(0)
     names = instruction_sets()

@@ -134,6 +134,12 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option(help="Draw into a file: .png, .svg, .pdf, or text in any other.")
     ] = None,
+    formula: Annotated[
+        bool, typer.Option("--formula", help="Also what a trained student's formula says about it.")
+    ] = False,
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the formula's terms, spectrum, ranks and so on into a folder.")
+    ] = None,
     engine: Annotated[bool, typer.Option("--engine", help="Tell what simulates circuits here.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -150,10 +156,16 @@ def inspect(
     if out is not None:
         pipeline.save_drawing(circuit, out)
         report["drawing"] = str(out)
+    if formula or plots is not None:
+        report["formula"] = pipeline.inspect_formula(target)
+        if plots is not None:
+            report["plots"] = [str(path) for path in pipeline.save_plots(report["formula"], plots)]
     if as_json:
         print_json(report)
         return
     typer.echo(pipeline.describe_circuit(report))
+    if "formula" in report:
+        typer.echo(pipeline.describe_structure(report["formula"]))
     if out is None:
         typer.echo(f"\n{circuit.draw(Console().width)}")
 

@@ -79,12 +79,26 @@ def export(
     run: RunArgument,
     out: Annotated[Path, typer.Option(help="The file to write.")],
     format_name: Annotated[
-        Literal["qasm3", "qasm2"], typer.Option("--format", help="What to write.")
+        Literal["qasm3", "qasm2", "onnx", "numpy", "c", "python"],
+        typer.Option("--format", help="The circuit as OpenQASM, or its formula for other tools."),
     ] = "qasm3",
-    text: Annotated[str | None, typer.Option(help="Bind the inputs to the angles of this text.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="OpenQASM: bind the inputs to the angles of this text.")
+    ] = None,
+    max_error: Annotated[
+        float | None, typer.Option(help="A formula: how far a logit may be from the student's [0.01].")
+    ] = None,
 ) -> None:
-    """Write the trained circuit for other tools."""
+    """Write the trained circuit, or its formula, for other tools."""
     from qdllm import pipeline
 
-    note = pipeline.export_qasm(run, int(format_name[-1]), out, text)
+    match format_name:
+        case "qasm3" | "qasm2":
+            if max_error is not None:
+                raise ConfigError("--max-error is of formulas; a circuit in OpenQASM is exact")
+            note = pipeline.export_qasm(run, int(format_name[-1]), out, text)
+        case _:
+            if text is not None:
+                raise ConfigError("--text binds the inputs of a circuit; leave it out for a formula")
+            note = pipeline.export_formula(run, format_name, out, 0.01 if max_error is None else max_error)
     typer.echo(f"{out}: {note}")

@@ -15,13 +15,14 @@ written without spaces, so that pairs and triples of tokens are character n-gram
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdllm.encoders.tfidf import normalise_text
 
-__all__ = ["hash_ngrams"]
+__all__ = ["constants", "hash_ngrams"]
 
 Hashes = NDArray[np.uint64]
 
@@ -69,6 +70,24 @@ def hash_ngrams(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Hashe
         rows, hashes = _hash_chunk([normalise_text(text) for text in texts[start:end]])
         yield rows + start, hashes
         start = end
+
+
+def constants() -> dict[str, Any]:
+    """Return as JSON values what another program needs to make the same hashes."""
+    numbers = {
+        "base": _BASE,
+        "first": _FIRST,
+        "second": _SECOND,
+        "around": _AROUND,
+        "begins": _BEGINS,
+        "start": _START,
+        "end": _END,
+    }
+    return {
+        **{name: int(number) for name, number in numbers.items()},
+        "prefix": _PREFIX,
+        "ranges": {str(_SINGLE): _SINGLES, str(_SPACE): _SPACES},
+    }
 
 
 def _hash_chunk(texts: list[str]) -> tuple[NDArray[np.int64], Hashes]:

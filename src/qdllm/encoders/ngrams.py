@@ -108,6 +108,17 @@ class NgramEncoder(Encoder):
         """Rows of the table; known once it is fitted."""
         return len(self._fitted)
 
+    @property
+    def table(self) -> dict[str, NDArray[Any]]:
+        """What was trained: ``signatures`` (n_slots,), ``vectors`` (n_slots, dim), ``scale`` (dim,).
+
+        Raises
+        ------
+        ConfigError
+            If the encoder was never trained.
+        """
+        return self._state()
+
     def bags(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """Count the n-grams that have a slot, without idf.
 

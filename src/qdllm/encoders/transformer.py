@@ -120,6 +120,20 @@ class TransformerEncoder(Encoder):
         files = (file for file in self._folder.iterdir() if file.suffix in _TOKENIZER)
         return weights + sum(file.stat().st_size for file in files)
 
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer in the form of the package tokenizers.
+
+        Raises
+        ------
+        ConfigError
+            If the model comes without one.
+        """
+        file = self._folder / "tokenizer.json"
+        if not file.is_file():
+            raise ConfigError(f"{self._folder}: no tokenizer.json, so no tokenizer for other tools")
+        return file
+
     @cached_property
     def _tensors(self) -> list[tuple[int, int]]:
         """How many numbers each tensor that is used has, and of how many bits."""

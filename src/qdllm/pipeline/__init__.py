@@ -1,31 +1,41 @@
-"""The commands that span the folders: label, embed, distill, predict, evaluate, compare, search and more."""
+"""The commands that span the folders: label, embed, distill, predict, compile, compare, search and more."""
 
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.demo import demo, demo_config
 from qdllm.pipeline.distill import distill
+from qdllm.pipeline.export import export_formula
+from qdllm.pipeline.export_qasm import export_qasm
 from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
-from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
+from qdllm.pipeline.predict import evaluate, predict, write_predictions
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
+from qdllm.pipeline.structure import describe_structure, inspect_formula, save_plots
+from qdllm.pipeline.surrogate import compile_run, load_text_model
 
 __all__ = [
     "RunConfig",
     "RunFolder",
     "compare_run",
+    "compile_run",
     "demo",
     "demo_config",
     "describe_circuit",
+    "describe_structure",
     "distill",
     "embed_texts",
     "evaluate",
+    "export_formula",
     "export_qasm",
     "inspect_circuit",
+    "inspect_formula",
     "label_texts",
+    "load_text_model",
     "load_texts",
     "predict",
     "save_drawing",
+    "save_plots",
     "search",
     "student_folder",
     "write_predictions",

@@ -1,4 +1,4 @@
-"""`qdllm predict`, `evaluate` and `export`: what a saved student is used for."""
+"""`qdllm predict` and `evaluate`: what a saved student or surrogate is used for."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
-from qdllm.circuits import to_qasm2, to_qasm3
 from qdllm.compare import scores
 from qdllm.data import TextDataset
 from qdllm.errors import DataError
-from qdllm.files import atomic_path, write_text
-from qdllm.pipeline.run_folder import RunFolder, student_folder
+from qdllm.files import atomic_path
+from qdllm.pipeline.run_folder import RunFolder
+from qdllm.pipeline.surrogate import load_text_model
 from qdllm.progress import progress
-from qdllm.student import Student, TextStudent
+from qdllm.student import TextStudent
+from qdllm.surrogate import TextSurrogate
 from qdllm.teachers import SoftLabels
 
-__all__ = ["evaluate", "export_qasm", "predict", "write_predictions"]
+__all__ = ["evaluate", "predict", "write_predictions"]
 
 _BATCH = 4096
 
 
 def predict(path: str | Path, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Classify texts with the student of a run.
+    """Classify texts with the student of a run, or a saved student or surrogate.
 
     Returns
     -------
     list of dict
         ``{"text": …, "label": …, "proba": {class: …}}`` for each text, in order.
     """
-    student = TextStudent.from_pretrained(student_folder(path))
+    student = load_text_model(path)
     return [
         {"text": text, "label": label, "proba": dict(zip(map(str, student.classes_), row, strict=True))}
         for batch, proba in _in_batches(student, texts, quiet=True)
@@ -51,7 +51,7 @@ def write_predictions(path: str | Path, dataset: TextDataset, out: str | Path, *
     int
         How many texts were classified.
     """
-    student = TextStudent.from_pretrained(student_folder(path))
+    student = load_text_model(path)
     classes = [str(name) for name in student.classes_]
     fields = [("row_id", pa.string()), ("text", pa.string()), ("label", pa.string())]
     schema = pa.schema(fields + [(f"p:{name}", pa.float64()) for name in classes])
@@ -71,7 +71,7 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     Parameters
     ----------
     path : path
-        A run, or a saved student.
+        A run, a saved student or a saved surrogate.
     dataset : TextDataset
     labels : path, optional
         The teacher's soft labels of these rows; the run's own are used where they cover the rows.
@@ -88,7 +88,7 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     DataError
         If a row has no label, or one that the student does not know.
     """
-    student = TextStudent.from_pretrained(student_folder(path))
+    student = load_text_model(path)
     known = {str(name) for name in student.classes_}
     for row, label in enumerate(dataset.labels or (None,) * len(dataset), start=1):
         if label is None:
@@ -112,48 +112,8 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     }
 
 
-def export_qasm(path: str | Path, version: int, out: str | Path, text: str | None = None) -> str:
-    """Write the student's circuit as OpenQASM, its trained parameters bound.
-
-    Parameters
-    ----------
-    path : path
-        A run, or a saved student.
-    version : {2, 3}
-        OpenQASM 3 declares the inputs as ``input float[64] x_0``; OpenQASM 2 has no symbols, so its inputs
-        are bound to the angles of `text`, or to 0.
-    out : path
-    text : str, optional
-        Bind the inputs to the angles of this text.
-
-    Returns
-    -------
-    str
-        What the inputs were bound to, in a sentence.
-    """
-    folder = student_folder(path)
-    student = Student.from_pretrained(folder)
-    circuit, theta = student.model_.circuit, student.model_.theta.tolist()
-    angles: list[float] | None = None
-    if text is not None:
-        x = TextStudent.from_pretrained(folder).encoder_.encode([text])
-        with torch.no_grad():
-            angles = student.model_.angles(torch.as_tensor(x, dtype=torch.float64))[0].tolist()
-    if version == 3:
-        write_text(out, to_qasm3(circuit, angles, theta, measure=True))
-        return (
-            "inputs are declared as input float[64]" if text is None else "inputs bound to the text's angles"
-        )
-    write_text(out, to_qasm2(circuit, angles or [0.0] * circuit.n_inputs, theta, measure=True))
-    return (
-        "inputs bound to 0: give --text to bind a text's angles"
-        if text is None
-        else ("inputs bound to the text's angles")
-    )
-
-
 def _in_batches(
-    student: TextStudent, texts: Sequence[str], *, quiet: bool
+    student: TextStudent | TextSurrogate, texts: Sequence[str], *, quiet: bool
 ) -> Iterator[tuple[Sequence[str], NDArray[np.float64]]]:
     with progress("predicting", len(texts), quiet=quiet) as advance:
         for start in range(0, len(texts), _BATCH):
@@ -162,7 +122,7 @@ def _in_batches(
             advance(len(batch))
 
 
-def _choose(student: TextStudent, proba: NDArray[np.float64]) -> list[str]:
+def _choose(student: TextStudent | TextSurrogate, proba: NDArray[np.float64]) -> list[str]:
     return [str(name) for name in student.classes_[proba.argmax(axis=1)]]
 
 

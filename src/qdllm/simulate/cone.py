@@ -6,7 +6,8 @@ import torch
 
 from qdllm.circuits import LightCone
 from qdllm.errors import CircuitError
-from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets, say_that_torch_serves
+from qdllm.simulate.kernel import instruction_sets, say_that_torch_serves
+from qdllm.simulate.kernel_engine import KernelEngine
 from qdllm.simulate.memory import fits, require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 from qdllm.simulate.triton_engine import TritonEngine

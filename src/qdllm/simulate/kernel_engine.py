@@ -1,9 +1,6 @@
 """The compiled stages in the CPU kernel: blocks of samples in vector lanes, adjoint gradients, threads."""
 
-import logging
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,60 +9,15 @@ from torch import Tensor
 from qdllm.circuits import gf2
 from qdllm.circuits.compiled import CompiledCircuit, Diagonal, stage_basis
 from qdllm.circuits.observables import Observable
-from qdllm.errors import InstallError
+from qdllm.simulate.kernel import instruction_sets, load_kernel
 
-__all__ = ["KernelEngine", "instruction_sets", "say_that_torch_serves"]
-
-_log = logging.getLogger(__name__)
-
-# What passes between this module and src/kernel/module.cpp; a change of it is a new number in both.
-_INTERFACE = 2
+__all__ = ["KernelEngine"]
 
 _Sweep = tuple[list[tuple[list[int], list[int]]], list[int]]
 
 # Rotations whose amplitudes a sweep holds in the first-level cache: 2^7 of one state, 2^6 of two.
 _FORWARD_PIECE = 7
 _BACKWARD_PIECE = 6
-
-
-def instruction_sets() -> tuple[str, ...]:
-    """Return the instruction sets that the kernel may use here, the best first; none if it was not built.
-
-    Raises
-    ------
-    InstallError
-        If a kernel is there that cannot be loaded, or is not that of this version of the code.
-    """
-    kernel = _load()
-    return tuple(kernel.instruction_sets()) if kernel else ()
-
-
-@cache
-def say_that_torch_serves() -> None:
-    """Warn, once a process, that there is no kernel."""
-    _log.warning(
-        "the compiled kernel is not built: circuits run in torch, many times slower; "
-        "install GCC or Clang, then qdllm again with pip's --no-cache-dir"
-    )
-
-
-@cache
-def _load() -> Any:
-    """Return the compiled module, or None where the install found no compiler."""
-    try:
-        kernel = import_module("qdllm.simulate._kernel")
-    except ModuleNotFoundError:
-        return None
-    except ImportError as error:
-        wrong = f"cannot be loaded ({str(error).splitlines()[0]})"
-    else:
-        if getattr(kernel, "interface", None) == _INTERFACE:
-            return kernel
-        wrong = "was built from another version of the code"
-    raise InstallError(
-        f"the compiled kernel {wrong}: run 'pip install --no-deps -e .' in the source folder, "
-        "or 'pip install --force-reinstall --no-deps qdllm' without one"
-    )
 
 
 class KernelEngine:
@@ -96,7 +48,7 @@ class KernelEngine:
 
     def memory(self, batch: int, dtype: torch.dtype) -> int:
         """Return the bytes that a forward and backward pass take, about."""
-        lanes = _load().lanes(self.instruction_set, dtype.itemsize)
+        lanes = load_kernel().lanes(self.instruction_set, dtype.itemsize)
         vectors = 2**self.compiled.n_qubits
         blocks = -(-batch // lanes)
         # A worker holds a state, its adjoint, phases, probabilities, and a gradient for every diagonal stage.
@@ -107,7 +59,7 @@ class KernelEngine:
     def program(self, dtype: torch.dtype) -> Any:
         """Return the compiled circuit in the kernel's own form."""
         if dtype not in self._programs:
-            kernel = _load()
+            kernel = load_kernel()
             self._programs[dtype] = self._build(
                 kernel.Program32 if dtype == torch.float32 else kernel.Program64
             )

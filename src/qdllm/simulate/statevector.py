@@ -10,7 +10,8 @@ from qdllm.circuits import Circuit, CompiledCircuit, compile_circuit, light_cone
 from qdllm.circuits.observables import Observable, parse_observables
 from qdllm.errors import CircuitError
 from qdllm.simulate.cone import ConeSimulator
-from qdllm.simulate.kernel_engine import KernelEngine, instruction_sets
+from qdllm.simulate.kernel import instruction_sets
+from qdllm.simulate.kernel_engine import KernelEngine
 from qdllm.simulate.memory import require_memory
 from qdllm.simulate.torch_engine import TorchEngine
 from qdllm.simulate.triton_engine import TritonEngine
