@@ -1,5 +1,15 @@
-"""Exact expectation values with gradients: the only numerically heavy code."""
+"""Expectation values, exact and with gradients, or sampled on a noisy chip: the only numerically heavy code."""
 
+from qdllm.simulate.faults import Site, fault_sites
+from qdllm.simulate.noise import NoiseModel
+from qdllm.simulate.noisy import NoisySimulator
 from qdllm.simulate.statevector import StatevectorSimulator, available_engines
 
-__all__ = ["StatevectorSimulator", "available_engines"]
+__all__ = [
+    "NoiseModel",
+    "NoisySimulator",
+    "Site",
+    "StatevectorSimulator",
+    "available_engines",
+    "fault_sites",
+]
