@@ -132,7 +132,7 @@ class NoisySimulator:
             probabilities = np.array(list(site.effects.values()))
             hit = np.flatnonzero(rng.random(n_shots) < probabilities.sum())
             if len(hit):
-                words = np.array([_words(effect, self._words) for effect in site.effects])
+                words = np.array([_words(effect, self._words) for effect in site.effects], dtype=np.uint64)
                 total[hit] ^= words[rng.choice(len(words), len(hit), p=probabilities / probabilities.sum())]
         return total
 
