@@ -22,7 +22,7 @@ from qdllm.devices.pairs import prepare_pair
 from qdllm.devices.routing import route
 from qdllm.errors import CircuitError
 
-__all__ = ["Lowered", "Parity", "lower"]
+__all__ = ["Lowered", "Parity", "lower", "two_qubit_depth"]
 
 _MOST_COINS = 2
 

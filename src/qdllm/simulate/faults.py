@@ -34,6 +34,8 @@ class Site:
     effects : dict of int to float
         Probability of each combined effect: bit j is set where the j-th rotation changes sign, bit
         n_rotations + q where outcome q flips.
+    time : float
+        Microseconds of waiting.
     """
 
     kind: str
@@ -41,6 +43,7 @@ class Site:
     gate: int
     paulis: dict[str, float]
     effects: dict[int, float]
+    time: float = 0.0
 
 
 @dataclass
@@ -141,7 +144,8 @@ def _wait(
         errors = noise.idle_errors(q, until - wire.time)
         frame = (wire.z, wire.x) if in_x_basis else (wire.x, wire.z)
         paulis = dict(zip("XYZ", errors, strict=True))
-        yield Site("idle", (q,), position, paulis, _effects("XYZ", frame, errors))
+        effects = _effects("XYZ", frame, errors)
+        yield Site("idle", (q,), position, paulis, effects, until - wire.time)
 
 
 def _effects(paulis: Iterable[str], frame: tuple[int, ...], errors: Iterable[float]) -> dict[int, float]:
