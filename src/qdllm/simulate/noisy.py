@@ -11,7 +11,7 @@ from qdllm.circuits import Angle, Circuit, Gate, input_symbol
 from qdllm.errors import CircuitError
 from qdllm.simulate.faults import Site, fault_sites
 from qdllm.simulate.noise import NoiseModel
-from qdllm.simulate.statevector import StatevectorSimulator
+from qdllm.simulate.outcomes import OutcomeSimulator
 
 __all__ = ["NoisySimulator"]
 
@@ -55,7 +55,7 @@ class NoisySimulator:
         self._constants = np.array([angle.constant for angle in angles])
         self._inputs = _matrix(angles, circuit.input_names)
         self._parameters = _matrix(angles, circuit.parameter_names)
-        self._simulator = StatevectorSimulator(_with_free_angles(circuit))
+        self._simulator = OutcomeSimulator(_with_free_angles(circuit))
         self._words = -(-(self._n_angles + circuit.n_qubits) // 64)
 
     def sample(
@@ -156,8 +156,7 @@ class NoisySimulator:
         self, angles: npt.NDArray[np.float64], row: npt.NDArray[np.int64], draws: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.int64]:
         """Draw an outcome of state `row` for each draw; the rows are sorted."""
-        with torch.no_grad():
-            states = self._simulator.probabilities(torch.as_tensor(angles, dtype=torch.float32), torch.zeros(0))
+        states = self._simulator.probabilities(torch.as_tensor(angles, dtype=torch.float32))
         cumulative = states.double().cumsum(dim=1).numpy()
         cumulative /= cumulative[:, -1:]
         # One sorted list of all rows: row r lies in (r, r + 1].
