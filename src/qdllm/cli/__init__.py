@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints."""
 
-from qdllm.cli import making as making  # these add their commands
+from qdllm.cli import chips as chips  # these add their commands
+from qdllm.cli import making as making
 from qdllm.cli import research as research
 from qdllm.cli import using as using
 from qdllm.cli.app import app, main

@@ -22,7 +22,7 @@ _TINY = 1e-9  # radians: a rotation that need not be sent
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each outcome was seen; bit w of a state is wire w, the rightmost character of a key is wire 0.
+    """How often each outcome was seen; bit w of a state is wire w, and a key's last character is wire 0.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ class Counts:
             raise BackendError(f"{where}: no counts came back, but {counts!r:.80}")
         for key, number in counts.items():
             if not isinstance(key, str) or len(key) != n_wires or set(key) - {"0", "1"}:
-                raise BackendError(f"{where}: malformed counts: {key!r:.80} is no outcome of {n_wires} qubits")
+                raise BackendError(
+                    f"{where}: malformed counts: {key!r:.80} is no outcome of {n_wires} qubits"
+                )
             if isinstance(number, bool) or not isinstance(number, int) or number < 0:
                 raise BackendError(f"{where}: malformed counts: {key} was seen {number!r:.80} times")
         states = np.array([int(key, 2) for key in counts], dtype=np.int64)
@@ -114,7 +116,9 @@ class CircuitBatch:
         lines.append(f"creg c[{circuit.n_qubits}];")
         for gate in circuit.gates:
             angles = f"({gate.angles[0].constant!r})" if gate.angles else ""
-            lines.append(f"{gate.name.lower()}{angles} {','.join(f'q[{self.layout[w]}]' for w in gate.qubits)};")
+            lines.append(
+                f"{gate.name.lower()}{angles} {','.join(f'q[{self.layout[w]}]' for w in gate.qubits)};"
+            )
         lines += [f"measure q[{q}] -> c[{w}];" for w, q in enumerate(self.layout)]
         return "\n".join(lines) + "\n"
 
@@ -139,7 +143,9 @@ def _merge(circuit: Circuit) -> list[Gate]:
     def flush(qubit: int) -> None:
         first, turn, last = zyz(waiting[qubit][None])[0]
         names = (("RZ", first), ("RY", turn), ("RZ", last)) if abs(turn) > _TINY else (("RZ", first + last),)
-        merged.extend(Gate(n, (qubit,), (float(a),)) for n, a in names if abs(math.remainder(a, 4 * math.pi)) > _TINY)
+        merged.extend(
+            Gate(n, (qubit,), (float(a),)) for n, a in names if abs(math.remainder(a, 4 * math.pi)) > _TINY
+        )
         waiting[qubit] = np.eye(2, dtype=complex)
 
     for gate in circuit.gates:
@@ -158,4 +164,4 @@ def _unitary(gate: Gate) -> npt.NDArray[np.complex128]:
     half = gate.angles[0].constant / 2
     if gate.name == "RZ":
         return np.diag([np.exp(-1j * half), np.exp(1j * half)])
-    return np.cos(half) * np.eye(2) + np.sin(half) * _HALF_TURNS[gate.name]
+    return np.asarray(np.cos(half) * np.eye(2) + np.sin(half) * _HALF_TURNS[gate.name], dtype=complex)

@@ -135,7 +135,9 @@ class Calibration:
             replace(c, fidelity=1 - scaled(1 - c.fidelity, 0.7) if c.fidelity > 0 else 0.0)
             for c in self.couplers
         )
-        return replace(self, qubits=qubits, couplers=couplers, measured=False, source=f"{self.source}; drifted")
+        return replace(
+            self, qubits=qubits, couplers=couplers, measured=False, source=f"{self.source}; drifted"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads."""
@@ -182,7 +184,9 @@ class Calibration:
         for entry in _entries(content, "couplers", where):
             pair = entry.get("qubits")
             if not isinstance(pair, list) or len(pair) != 2 or not set(pair) <= set(qubits):
-                raise ConfigError(f"{where}: a coupler joins {pair!r}: two qubits of the calibration are needed")
+                raise ConfigError(
+                    f"{where}: a coupler joins {pair!r}: two qubits of the calibration are needed"
+                )
             at = f"{where}: coupler {pair[0]}-{pair[1]}"
             couplers.append(Coupler((pair[0], pair[1]), _number(entry, "fidelity", at, 0, 1)))
         return cls(
@@ -207,7 +211,9 @@ def load_calibration(name: str | Path) -> Calibration:
         text = files("qdllm.devices").joinpath("data", f"{name}.json").read_text(encoding="utf-8")
         return Calibration.from_dict(json.loads(text), str(name))
     if not Path(name).is_file():
-        raise ConfigError(f"no calibration {str(name)!r}: give a JSON file, or one of {', '.join(CALIBRATIONS)}")
+        raise ConfigError(
+            f"no calibration {str(name)!r}: give a JSON file, or one of {', '.join(CALIBRATIONS)}"
+        )
     return Calibration.from_dict(read_json(name), str(name))
 
 

@@ -5,10 +5,10 @@ A batch is cut into jobs. Each has a file that goes through these states:
     planned ──► sending ──► sent ──► done
                    └──► unknown
 
-*sending* is written before the request leaves, and *sent*, with the vendor's name for the job, as soon as it is
-known. Who finds *sending* after a crash does not know whether the job was accepted: the vendor is asked for the
-tag. A job that the vendor has is taken over; one that it has not was never accepted, and is sent. Where the
-vendor cannot be asked it becomes *unknown*, and is sent again only when the user says so.
+*sending* is written before the request leaves, and *sent*, with the vendor's name for the job, as soon as it
+is known. Who finds *sending* after a crash does not know whether the job was accepted: the vendor is asked for
+the tag. A job that the vendor has is taken over; one that it has not was never accepted, and is sent. Where
+the vendor cannot be asked it becomes *unknown*, and is sent again only when the user says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -30,6 +30,8 @@ from qdllm.files import read_json, write_json
 from qdllm.progress import progress
 
 __all__ = ["JobRunner"]
+
+_Answer = TypeVar("_Answer")
 
 _SCHEMA = {"name": "qdllm.job", "version": 1}
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0  # seconds between two questions
@@ -48,7 +50,8 @@ class JobRunner:
     resend : bool
         Send jobs again whose fate is unknown, at the risk of paying twice.
     patience : float
-        Seconds to wait for a job before giving up for now; it stays with the vendor, and the same call goes on.
+        Seconds to wait for a job before giving up for now; it stays with the vendor, and the same call
+        goes on.
     sleep : callable
         How to wait, in seconds.
     """
@@ -114,7 +117,9 @@ class JobRunner:
             with FileLock(self.folder / ".lock", timeout=0):
                 yield
         except Timeout as error:
-            raise ConfigError(f"{self.folder}: another run is at work here; wait for it, or end it") from error
+            raise ConfigError(
+                f"{self.folder}: another run is at work here; wait for it, or end it"
+            ) from error
 
     def _plan(
         self, batch: CircuitBatch, shots: Sequence[int], seed: int
@@ -190,7 +195,9 @@ class JobRunner:
         if record["state"] != "done":
             found = self._wait(record["job"], n_wires)
             if len(found) != len(batch):
-                raise BackendError(f"{self.name}: job {record['job']} has {len(found)} results of {len(batch)}")
+                raise BackendError(
+                    f"{self.name}: job {record['job']} has {len(found)} results of {len(batch)}"
+                )
             _note(path, record, state="done", counts=[counts.to_keys(n_wires) for counts in found])
         return [Counts.from_keys(counts, n_wires, str(path)) for counts in record["counts"]]
 
@@ -198,24 +205,25 @@ class JobRunner:
         waited, pause = 0.0, _FIRST_WAIT
         while (found := self._ask(lambda: self.service.counts(job, n_wires))) is None:
             if waited >= self.patience:
-                raise BackendError(f"{self.name}: job {job} is still waiting; the same command asks again later")
+                raise BackendError(
+                    f"{self.name}: job {job} is still waiting; the same command asks again later"
+                )
             self._sleep(pause)
             waited, pause = waited + pause, min(1.5 * pause, _LONGEST_WAIT)
         return found
 
-    def _ask(self, question: Callable[[], Any]) -> Any:
+    def _ask(self, question: Callable[[], _Answer]) -> _Answer:
         """Ask what may be asked again, and do so where the connection fails."""
+        said: Exception | None = None
         for attempt in range(_TRIES):
             try:
                 return question()
             except ConnectionError as error:
-                if attempt == _TRIES - 1:
-                    raise BackendError(f"{self.name} cannot be reached ({error}); try again later") from error
+                said = error
                 self._sleep(_FIRST_WAIT * 2**attempt)
-        raise AssertionError
+        raise BackendError(f"{self.name} cannot be reached ({said}); try again later") from said
 
 
 def _note(path: Path, record: dict[str, Any], **changes: Any) -> None:
     record.update(changes)
     write_json(path, record)
-

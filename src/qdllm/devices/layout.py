@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from qdllm.devices.calibration import Calibration
 from qdllm.devices.lowering import Lowered
@@ -38,10 +39,13 @@ def best_path(calibration: Calibration, lowered: Lowered) -> tuple[int, ...]:
         neighbours[a].append(b)
         neighbours[b].append(a)
     costs = {number: _qubit_cost(calibration, number) for number in calibration.qubits}
-    paths = [(costs[number], (number,)) for number in sorted(calibration.qubits)]
+    paths: list[tuple[float, tuple[int, ...]]] = [(costs[q], (q,)) for q in sorted(calibration.qubits)]
     for wire in range(1, n_wires):
         longer = [
-            (cost + costs[q] - cz_counts[wire - 1] * math.log(usable[min(path[-1], q), max(path[-1], q)]), (*path, q))
+            (
+                cost + costs[q] - cz_counts[wire - 1] * math.log(usable[min(path[-1], q), max(path[-1], q)]),
+                (*path, q),
+            )
             for cost, path in paths
             for q in neighbours[path[-1]]
             if q not in path
@@ -68,9 +72,11 @@ def check_path(calibration: Calibration, path: Sequence[int], n_wires: int) -> N
     if unknown:
         raise ConfigError(f"{calibration.chip} has no qubit {unknown[0]}")
     usable = calibration.usable()
-    for a, b in zip(path, path[1:], strict=False):
+    for a, b in pairwise(path):
         if (min(a, b), max(a, b)) not in usable:
-            raise ConfigError(f"the layout is disconnected: qubits {a} and {b} have no coupler that can be used")
+            raise ConfigError(
+                f"the layout is disconnected: qubits {a} and {b} have no coupler that can be used"
+            )
 
 
 def expected_fidelity(lowered: Lowered, calibration: Calibration, path: Sequence[int]) -> float:

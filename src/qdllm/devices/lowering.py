@@ -176,7 +176,7 @@ def _find_coins(compiled: CompiledCircuit) -> list[int]:
     """Return qubits that only the first layer rotates, and that others depend on."""
     first, *later = [stage for stage in compiled.stages if isinstance(stage, Local)] or [Local(())]
     flipped = 0
-    for x, z, _ in (rotation for stage in later for rotation in stage.rotations):
+    for x, _, _ in (rotation for stage in later for rotation in stage.rotations):
         flipped |= x
     linked = 0
     for mask in _parities(compiled):
@@ -189,7 +189,9 @@ def _find_coins(compiled: CompiledCircuit) -> list[int]:
 
 def _parities(compiled: CompiledCircuit) -> Iterable[int]:
     for stage in compiled.stages:
-        yield from (z for _, z, _ in stage.rotations) if isinstance(stage, Local) else (m for m, _ in stage.terms)
+        yield from (
+            (z for _, z, _ in stage.rotations) if isinstance(stage, Local) else (m for m, _ in stage.terms)
+        )
 
 
 def _orders(compiled: CompiledCircuit, qubits: list[int]) -> list[list[int]]:
@@ -248,7 +250,7 @@ class _Builder:
 
     def _drop_small(self, sections: Sequence[dict[int, _Sum]]) -> None:
         constants = self.compiled.constants[None]
-        varies = self.compiled.input_matrix.any(axis=1)
+        varies = [bool(row.any()) for row in self.compiled.input_matrix]
         small = []
         for position, phases in enumerate(sections):
             for mask, angle in phases.items():
@@ -277,11 +279,11 @@ class _Builder:
         for control, target in path:
             self._cnot(control, target)
             self._apply_phases(left)
-        own = {self._where(self.values, z).bit_length() - 1: angle for _, z, angle in rotations}
+        own = {self._where(self.values, z).bit_length() - 1: turn for _, z, turn in rotations}
         if following is not None and not path:
             self._prepare_pairs(own, following)
-        for wire, angle in own.items():
-            self._rotate("RY", wire, angle)
+        for wire, turn in own.items():
+            self._rotate("RY", wire, turn)
 
     def _prepare_pairs(self, own: dict[int, _Sum], phases: dict[int, _Sum]) -> None:
         for first in range(len(self.order) - 1):
@@ -297,9 +299,7 @@ class _Builder:
             self.recipes.append(_Pair(rotations, (*alone, phases.pop(mask))))
 
     def _where(self, basis: list[int], mask: int) -> int:
-        wires = gf2.coordinates(basis, mask)
-        assert wires is not None  # the wires' parities are a basis
-        return wires
+        return gf2.coordinates(basis, mask) or 0  # of a basis: None never comes back
 
     def _apply_phases(self, phases: dict[int, _Sum]) -> None:
         for wire, value in enumerate(self.values):
@@ -328,11 +328,11 @@ class _Builder:
         for observable in self.compiled.observables:
             terms = []
             for string, coefficient in observable:
-                wires, coins = self._split(string.z)
-                terms.append(Parity(self._where(self.values, wires), coins, coefficient))
+                read, coins = self._split(string.z)
+                terms.append(Parity(self._where(self.values, read), coins, coefficient))
             parities.append(tuple(terms))
-        first = self.compiled.stages[0] if self.compiled.stages else Local(())
-        assert isinstance(first, Local)  # phases of |0...0> are dead
+        # Coins are rotated in the first layer, alone.
+        first = next((stage for stage in self.compiled.stages if isinstance(stage, Local)), Local(()))
         index = {x.bit_length() - 1: angle for x, _, angle in first.rotations}
         return Lowered(
             circuit=Circuit(max(len(self.order), 1), gates, self.compiled.circuit.name),

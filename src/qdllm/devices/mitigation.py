@@ -11,8 +11,6 @@ from qdllm.devices.reading import Estimate, Readout, Runs
 
 __all__ = ["Affine", "AffineCorrection", "ReadoutInversion", "ZeroNoise"]
 
-_LEAST_SLOPE = 0.05  # an observable that kept less than this of its range is not stretched further
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -38,26 +36,44 @@ class ReadoutInversion:
 
 @dataclass(frozen=True)
 class Affine:
-    """What noise made of each observable: noisy = scale · exact + offset, (n_observables,) each."""
+    """What a chip makes of each observable; all arrays are (n_observables,).
 
-    scale: Floats
-    offset: Floats
+    Parameters
+    ----------
+    centre, noisy : ndarray
+        Mean of the exact and of the measured values.
+    spread : ndarray
+        Variance of the exact values.
+    slope : ndarray
+        measured ≈ noisy + slope · (exact − centre).
+    residual : ndarray
+        Variance of what is measured beside that line, sampling left out.
+    sampling : ndarray
+        Variance that sampling adds, times the shots.
+    """
 
-    def undo(self, estimate: Estimate, weight: Floats, bias: Floats) -> Estimate:
-        """Return the estimate stretched back, with the standard errors that this costs."""
-        values = (estimate.values - self.offset) / self.scale
-        # Covariances between observables are not kept: each class's are stretched as its variance is.
-        variances = estimate.variances / self.scale**2
-        before = estimate.variances @ (weight**2).T
-        factor = np.sqrt((variances @ (weight**2).T + 1e-12) / (before + 1e-12))
-        covariances = estimate.logit_covariances * factor[:, :, None] * factor[:, None, :]
-        return Estimate(values, variances, values @ weight.T + bias, covariances)
+    centre: Floats
+    noisy: Floats
+    spread: Floats
+    slope: Floats
+    residual: Floats
+
+    sampling: Floats
+
+    def gain(self, shots: Floats) -> Floats:
+        """Return the slopes of exact values on those measured with `shots` (n,) shots: (n, n_observables).
+
+        The fewer the shots, the less a measured value says, and the closer the answer stays to the mean.
+        """
+        noise = self.residual + self.sampling / shots[:, None] + 1e-12
+        return np.asarray(self.slope * self.spread / (self.slope**2 * self.spread + noise))
 
 
 @dataclass(frozen=True)
 class AffineCorrection:
-    """Fit scale and offset of every observable on inputs whose exact values are known (Czarnik et al.,
-    Quantum 5 (2021) 592, with circuits of the student itself in the place of Clifford circuits).
+    """Fit a line for every observable, on inputs whose exact values are known.
+
+    As Czarnik et al., Quantum 5 (2021) 592, do with Clifford circuits.
 
     Parameters
     ----------
@@ -74,15 +90,16 @@ class AffineCorrection:
         """Return the calibration inputs' circuits."""
         return self.runs.batch
 
-    def combine(self, estimate: Estimate) -> Affine:
-        """Fit noisy values as a function of exact ones: sampling errors are the noisy ones' alone."""
+    def combine(self, estimate: Estimate, shots: float) -> Affine:
+        """Fit measured values as a function of exact ones, since sampling errors are the measured ones'."""
         centre, noisy = self.exact.mean(axis=0), estimate.values.mean(axis=0)
         deviation = self.exact - centre
-        spread = (deviation**2).sum(axis=0)
-        slope = (deviation * (estimate.values - noisy)).sum(axis=0) / np.maximum(spread, 1e-9)
-        # An observable that is the same for all inputs shows an offset and no scale.
-        slope = np.where(spread > 1e-3, np.maximum(slope, _LEAST_SLOPE), 1.0)
-        return Affine(slope, noisy - slope * centre)
+        spread = (deviation**2).mean(axis=0)
+        slope = (deviation * (estimate.values - noisy)).mean(axis=0) / np.maximum(spread, 1e-12)
+        beside = (estimate.values - noisy - slope * deviation) ** 2
+        sampling = estimate.variances.mean(axis=0)
+        residual = np.maximum(beside.mean(axis=0) - sampling, 0.0)
+        return Affine(centre, noisy, spread, slope, residual, sampling * shots)
 
 
 @dataclass(frozen=True)

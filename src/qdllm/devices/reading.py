@@ -59,8 +59,8 @@ class Estimate:
     variances : ndarray (n, n_observables)
         Of the values, by sampling alone: the squares of their standard errors.
     logits : ndarray (n, n_classes)
-        The readout's linear map of the values.
     logit_covariances : ndarray (n, n_classes, n_classes)
+        By sampling alone.
     """
 
     values: Floats
@@ -87,7 +87,7 @@ def select(runs: Runs, inputs: npt.NDArray[np.int64]) -> Runs:
 
 
 def allot_shots(runs: Runs, shots: int, step: int = 1) -> npt.NDArray[np.int64]:
-    """Divide each input's shots over its branches in proportion, each a multiple of `step` and at least one."""
+    """Divide each input's shots over its branches in proportion, each a multiple of `step`, at least one."""
     return np.maximum(np.rint(runs.weights * shots / step).astype(np.int64), 1) * step
 
 
@@ -97,9 +97,12 @@ def read(
     counts: Sequence[Counts],
     weight: Floats,
     bias: Floats,
+    *,
     readout: Readout | None = None,
+    scale: Floats | float = 1.0,
+    offset: Floats | float = 0.0,
 ) -> Estimate:
-    """Estimate every observable, and the logits ``weight @ values + bias``.
+    """Estimate every observable, and logits that are linear in them.
 
     Parameters
     ----------
@@ -108,28 +111,30 @@ def read(
     counts : sequence of Counts
         One a circuit of `runs`.
     weight, bias : ndarray (n_classes, n_observables) and (n_classes,)
-        The linear readout.
+        The logits are weight @ estimate + bias.
     readout : Readout, optional
         Misreadings to undo.
+    scale, offset : ndarray (n, n_observables) or float
+        The estimate is scale · measured + offset.
     """
     n_inputs, n_observables = int(runs.inputs.max()) + 1, len(lowered.parities)
+    scale = np.broadcast_to(scale, (n_inputs, n_observables))
     values = np.zeros((n_inputs, n_observables))
     variances = np.zeros_like(values)
     covariances = np.zeros((n_inputs, len(bias), len(bias)))
     for which, branch, share, found in zip(runs.inputs, runs.branches, runs.weights, counts, strict=True):
         shots = _shot_values(lowered, found.states, int(branch), readout)
-        chance = found.numbers / found.shots
-        mean = chance @ shots
-        logits = (shots - mean) @ weight.T
-        # One more shot than there were, as bad as can be, so that few shots never look certain.
         n = found.shots
+        mean = found.numbers @ shots / n
         values[which] += share * mean
-        spread = (chance @ (shots - mean) ** 2 * n + 1) / (n + 1)
-        variances[which] += share**2 * spread / n
-        scatter = (logits * chance[:, None]).T @ logits
-        prior = weight @ weight.T
-        covariances[which] += share**2 * (scatter * n + prior) / (n + 1) / n
-    return Estimate(values, variances, values @ weight.T + bias, covariances)
+        # One more shot than there were, as bad as can be, so that few shots never look certain.
+        variances[which] += share**2 * (found.numbers @ (shots - mean) ** 2 + 1) / (n * (n + 1))
+        reaching = weight * scale[which]
+        logits = (shots - mean) @ reaching.T
+        scatter = (logits * found.numbers[:, None]).T @ logits + reaching @ reaching.T
+        covariances[which] += share**2 * scatter / (n * (n + 1))
+    values = scale * values + offset
+    return Estimate(values, scale**2 * variances, values @ weight.T + bias, covariances)
 
 
 def _shot_values(

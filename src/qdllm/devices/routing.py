@@ -120,9 +120,14 @@ def _best(beam: _Beam, spans: npt.NDArray[np.int16]) -> list[int]:
 
 
 def _join(beams: Sequence[_Beam]) -> _Beam:
-    arrays = ("phases", "done", "values", "flips", "times")
-    joined = (np.concatenate([getattr(beam, name) for beam in beams]) for name in arrays)
-    return _Beam(*joined, [path for beam in beams for path in beam.paths])
+    return _Beam(
+        np.concatenate([beam.phases for beam in beams]),
+        np.concatenate([beam.done for beam in beams]),
+        np.concatenate([beam.values for beam in beams]),
+        np.concatenate([beam.flips for beam in beams]),
+        np.concatenate([beam.times for beam in beams]),
+        [path for beam in beams for path in beam.paths],
+    )
 
 
 def _moved(masks: Masks, given: int, toggled: int) -> Masks:

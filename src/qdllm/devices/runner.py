@@ -37,7 +37,8 @@ class Measured:
     @property
     def shots(self) -> Floats:
         """Shots of each input, its branches together."""
-        return np.bincount(self.runs.inputs, [counts.shots for counts in self.counts])
+        shots = [float(counts.shots) for counts in self.counts]
+        return np.asarray(np.bincount(self.runs.inputs, shots), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class ChipRunner:
         if self.calibration is None:
             self.qubits = tuple(range(n_wires)) if self.layout is None else self.layout
             if len(set(self.qubits)) != n_wires:
-                raise ConfigError(f"the layout names {len(set(self.qubits))} qubits, the student needs {n_wires}")
+                raise ConfigError(
+                    f"the layout names {len(set(self.qubits))} qubits, the student needs {n_wires}"
+                )
         elif self.layout is None:
             self.qubits = best_path(self.calibration, self.lowered)
         else:
@@ -98,16 +101,17 @@ class ChipRunner:
     def exact(self, inputs: Floats) -> Estimate:
         """Return the exact values and logits of inputs (n, n_inputs), the encoding's angles."""
         with torch.no_grad():
-            chunks = torch.as_tensor(inputs).split(1024)
+            chunks = torch.split(torch.as_tensor(inputs), 1024)
             values = torch.cat([self._exact(x, torch.zeros(0, dtype=torch.float64)) for x in chunks]).numpy()
-        n, n_classes = len(values), len(self.bias)
-        none = np.zeros((n, n_classes, n_classes))
+        none = np.zeros((len(values), len(self.bias), len(self.bias)))
         return Estimate(values, np.zeros_like(values), values @ self.weight.T + self.bias, none)
 
     def plan(self, n_inputs: int, shots: int) -> tuple[int, int]:
         """Return how many circuits, and shots of all together, `measure` would run at most."""
         n_circuits = n_inputs << self.lowered.n_coins
-        each = self.backend.limits.step * math.ceil(shots / self.backend.limits.step / (1 << self.lowered.n_coins))
+        each = self.backend.limits.step * math.ceil(
+            shots / self.backend.limits.step / (1 << self.lowered.n_coins)
+        )
         return n_circuits, n_circuits * each
 
     def measure(self, inputs: Floats, shots: int, *, seed: int) -> Measured:
@@ -121,7 +125,9 @@ class ChipRunner:
         readout = inversion.combine(self._send(batch, [self._allowed(shots)] * len(batch), seed))
         correction = AffineCorrection(prepare(self.lowered, inputs, self.qubits), self.exact(inputs).values)
         measured = self._run(correction.runs, shots, seed + 1)
-        return Corrections(readout, correction.combine(self.estimate(measured, readout)))
+        return Corrections(
+            readout, correction.combine(self.estimate(measured, readout), measured.shots.mean())
+        )
 
     def extrapolate(self, measured: Measured, readout: Readout, shots: int, *, seed: int) -> Estimate:
         """Measure once more with three times the two-qubit errors, and extrapolate to none."""
@@ -131,14 +137,23 @@ class ChipRunner:
 
     def estimate(self, measured: Measured, readout: Readout | None = None) -> Estimate:
         """Return values and logits as measured, misreadings undone where `readout` is given."""
-        return read(self.lowered, measured.runs, measured.counts, self.weight, self.bias, readout)
+        return self._read(measured, readout, 1.0, 0.0)
 
     def mitigate(self, measured: Measured, corrections: Corrections) -> Estimate:
         """Return values and logits with misreadings undone and each observable stretched back."""
-        return corrections.affine.undo(self.estimate(measured, corrections.readout), self.weight, self.bias)
+        affine = corrections.affine
+        gain = affine.gain(measured.shots)
+        return self._read(measured, corrections.readout, gain, affine.centre - gain * affine.noisy)
 
     def measure_adaptively(
-        self, inputs: Floats, shots: int, corrections: Corrections | None, *, confidence: float, first: int, seed: int
+        self,
+        inputs: Floats,
+        shots: int,
+        corrections: Corrections | None,
+        *,
+        confidence: float,
+        seed: int,
+        first: int = 8,
     ) -> Measured:
         """Measure each input until its class is decided, at most `shots` times.
 
@@ -170,6 +185,20 @@ class ChipRunner:
             found = self.estimate(so_far) if corrections is None else self.mitigate(so_far, corrections)
             left = left[_margins(found) < wanted]
         return Measured(runs, [Counts.join(part) for part in parts])
+
+    def _read(
+        self, measured: Measured, readout: Readout | None, scale: Floats | float, offset: Floats | float
+    ) -> Estimate:
+        return read(
+            self.lowered,
+            measured.runs,
+            measured.counts,
+            self.weight,
+            self.bias,
+            readout=readout,
+            scale=scale,
+            offset=offset,
+        )
 
     def _run(self, runs: Runs, shots: int, seed: int) -> Measured:
         limits = self.backend.limits

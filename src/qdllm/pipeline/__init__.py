@@ -1,5 +1,6 @@
 """The commands that span the folders: label, embed, distill, predict, evaluate, compare, search and more."""
 
+from qdllm.pipeline.chips import ChipOptions, run_on_chip
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.demo import demo, demo_config
@@ -11,6 +12,7 @@ from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
 
 __all__ = [
+    "ChipOptions",
     "RunConfig",
     "RunFolder",
     "compare_run",
@@ -25,6 +27,7 @@ __all__ = [
     "label_texts",
     "load_texts",
     "predict",
+    "run_on_chip",
     "save_drawing",
     "search",
     "student_folder",

@@ -36,6 +36,7 @@ class RunFolder:
         self.predictions = self.path / "predictions.parquet"
         self.metrics = self.path / "metrics.json"
         self.comparison = self.path / "compare"
+        self.devices = self.path / "devices"
 
     def checkpoint(self, encoding: str) -> Path:
         """Where an interrupted training of the student with this encoding lies."""

@@ -1,4 +1,4 @@
-"""Expectation values, exact and with gradients, or sampled on a noisy chip: the only numerically heavy code."""
+"""Expectation values, exact and with gradients, or sampled on a noisy chip: all heavy numerics."""
 
 from qdllm.simulate.faults import Site, fault_sites
 from qdllm.simulate.noise import NoiseModel

@@ -1,4 +1,4 @@
-"""What a chip does wrong, as numbers a simulator can use: Pauli errors of gates, idling and misread qubits."""
+"""What a chip does wrong, in numbers: Pauli errors of gates and of waiting, and misread qubits."""
 
 import math
 from collections.abc import Mapping
@@ -61,9 +61,7 @@ class NoiseModel:
                 raise CircuitError(f"noise: the CZ error of wires {pair} is {value}: it must be in [0, 0.75]")
         for wire, (t1, t2) in enumerate(zip(self.t1, self.t2, strict=True)):
             if not 0.0 < t2 <= 2 * t1:
-                raise CircuitError(
-                    f"noise: T2 of wire {wire} is {t2} and T1 {t1}: T2 must be in (0, 2 T1]"
-                )
+                raise CircuitError(f"noise: T2 of wire {wire} is {t2} and T1 {t1}: T2 must be in (0, 2 T1]")
 
     @property
     def n_qubits(self) -> int:

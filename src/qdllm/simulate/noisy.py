@@ -136,9 +136,7 @@ class NoisySimulator:
                 total[hit] ^= words[rng.choice(len(words), len(hit), p=probabilities / probabilities.sum())]
         return total
 
-    def _split(
-        self, effects: npt.NDArray[np.uint64]
-    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    def _split(self, effects: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
         """Part the bits of signs from those of outcomes."""
         bits = [
             (effects[:, j // 64] >> np.uint64(j % 64) & np.uint64(1)).astype(np.int64) << q
@@ -160,9 +158,11 @@ class NoisySimulator:
         cumulative = states.double().cumsum(dim=1).numpy()
         cumulative /= cumulative[:, -1:]
         # One sorted list of all rows: row r lies in (r, r + 1].
-        places = np.searchsorted((cumulative + np.arange(len(angles))[:, None]).ravel(), row + draws, side="right")
+        places = np.searchsorted(
+            (cumulative + np.arange(len(angles))[:, None]).ravel(), row + draws, side="right"
+        )
         size = cumulative.shape[1]
-        return np.minimum(places - row * size, size - 1)
+        return np.asarray(np.minimum(places - row * size, size - 1))
 
     def _misread(self, outcomes: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
         if self.noise is None:

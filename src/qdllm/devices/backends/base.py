@@ -126,6 +126,10 @@ def check_request(name: str, limits: Limits, batch: CircuitBatch, shots: Sequenc
     if limits.n_qubits is not None and max(batch.layout) >= limits.n_qubits:
         raise ConfigError(f"{name} has {limits.n_qubits} qubits, the circuits need qubit {max(batch.layout)}")
     for number in set(shots):
-        if number < 1 or number % limits.step or (limits.most_shots is not None and number > limits.most_shots):
+        if (
+            number < 1
+            or number % limits.step
+            or (limits.most_shots is not None and number > limits.most_shots)
+        ):
             most = "" if limits.most_shots is None else f" up to {limits.most_shots}"
             raise ConfigError(f"{name} runs multiples of {limits.step} shots{most}, not {number}")

@@ -132,7 +132,9 @@ def connect() -> Any:
 
 def _is_refusal(error: Exception) -> bool:
     """Return whether the service answered that it would not take the job."""
-    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status_code", None)
+    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(
+        error, "status_code", None
+    )
     return type(error).__name__ == "IBMInputValueError" or (status is not None and 400 <= int(status) < 500)
 
 

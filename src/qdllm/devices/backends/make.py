@@ -11,7 +11,10 @@ from qdllm.extras import require
 
 __all__ = ["make_backend"]
 
-_KNOWN = "statevector, noisy:CALIBRATION, aer:CALIBRATION, fake:NAME, braket:local, ibm:NAME, quafu:NAME, quafu-http:NAME"
+_KNOWN = (
+    "statevector, noisy:CALIBRATION, aer:CALIBRATION, fake:NAME, braket:local, ibm:NAME, quafu:NAME, "
+    "quafu-http:NAME"
+)
 
 
 def make_backend(name: str, jobs: Path, *, resend: bool = False) -> Backend:
@@ -59,20 +62,20 @@ def make_backend(name: str, jobs: Path, *, resend: bool = False) -> Backend:
 
         return fake_backend(rest)
     if kind == "braket":
-        return _braket(name, rest)
-    return _service(name, kind, rest, jobs, resend)
+        return _braket(name)
+    return _service(kind, rest, jobs, resend)
 
 
-def _braket(name: str, rest: str) -> Backend:
+def _braket(name: str) -> Backend:
     from qdllm.devices.backends.qiskit_backend import QiskitBackend
 
-    if rest != "local":
+    if name != "braket:local":
         raise ConfigError(f"unknown backend {name!r}: of Braket only its local simulator, braket:local")
     provider = require("qiskit_braket_provider", "braket", "Braket")
     return QiskitBackend(name, provider.BraketLocalBackend())
 
 
-def _service(name: str, kind: str, rest: str, jobs: Path, resend: bool) -> Backend:
+def _service(kind: str, rest: str, jobs: Path, resend: bool) -> Backend:
     from qdllm.devices.jobs import JobRunner
 
     if kind == "ibm":

@@ -8,7 +8,7 @@ from typing import Any
 from qdllm.devices.backends.base import Limits
 from qdllm.devices.batch import CircuitBatch, Counts
 from qdllm.devices.calibration import Calibration, Coupler, Qubit
-from qdllm.errors import BackendError, ConfigError
+from qdllm.errors import ConfigError
 from qdllm.extras import require
 
 __all__ = ["QiskitBackend", "calibration_from_target", "fake_backend", "to_qiskit", "transpiled"]
@@ -43,7 +43,8 @@ class QiskitBackend:
         options = {"seed_simulator": seed} if "seed_simulator" in vars(self._backend.options) else {}
         result = self._backend.run(circuits, shots=shots[0], **options).result()
         return [
-            Counts.from_keys(result.get_counts(row), len(batch.layout), self.name) for row in range(len(batch))
+            Counts.from_keys(result.get_counts(row), len(batch.layout), self.name)
+            for row in range(len(batch))
         ]
 
     def calibration(self) -> Calibration | None:
@@ -113,13 +114,15 @@ def calibration_from_target(target: Any, chip: str) -> Calibration | None:
     """
     gate = next((name for name in _TWO_QUBIT_GATES if name in target.operation_names), None)
     pairs = target[gate] if gate else {}
-    if target.qubit_properties is None or not any(found is not None and found.error is not None for found in pairs.values()):
+    if target.qubit_properties is None or not any(
+        found is not None and found.error is not None for found in pairs.values()
+    ):
         return None
     one = next(name for name in ("sx", "ry", "rx", "x") if name in target.operation_names)
     qubits = {}
     for number, about in enumerate(target.qubit_properties):
         rotation, measure = target[one].get((number,)), target["measure"].get((number,))
-        figures = {
+        figures: dict[str, Any] = {
             "T1": getattr(about, "t1", None),
             "T2": getattr(about, "t2", None),
             f"error of {one}": getattr(rotation, "error", None),
@@ -147,5 +150,8 @@ def calibration_from_target(target: Any, chip: str) -> Calibration | None:
         one_qubit_ns=sorted(singles)[len(singles) // 2] * 1e9,
         two_qubit_ns=sorted(durations)[len(durations) // 2] * 1e9,
         qubits=qubits,
-        couplers=tuple(Coupler(pair, fidelity if fidelity >= 0.25 else 0.0) for pair, fidelity in sorted(fidelities.items())),
+        couplers=tuple(
+            Coupler(pair, fidelity if fidelity >= 0.25 else 0.0)
+            for pair, fidelity in sorted(fidelities.items())
+        ),
     )

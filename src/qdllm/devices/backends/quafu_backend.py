@@ -114,7 +114,9 @@ class QuafuService:
         try:
             yield
         except errors.AuthError as error:
-            raise CredentialsError(f"{self.name}: {_KEY} was refused ({error}); nothing was submitted") from error
+            raise CredentialsError(
+                f"{self.name}: {_KEY} was refused ({error}); nothing was submitted"
+            ) from error
         except (errors.PrecheckError, errors.BadRequest) as error:
             raise ConfigError(f"{self.name}: {error}") from error
         except (errors.ServerUnavailable, errors.ProtocolError) as error:
@@ -140,7 +142,10 @@ def calibration_from_quafu(raw: dict[str, Any]) -> Calibration:
     qubits = {}
     for entry in raw.get("qubits") or []:
         number = entry.get("index")
-        figures = {**entry, **{name: value for name, value in measured.get(number, {}).items() if value is not None}}
+        figures = {
+            **entry,
+            **{name: value for name, value in measured.get(number, {}).items() if value is not None},
+        }
         where = f"{chip}: qubit {number}"
         qubits[number] = Qubit(
             t1_us=_figure(figures, where, "t1_us"),

@@ -21,7 +21,7 @@ _KEY, _URL = "QUAFU_API_TOKEN", "QUAFU_HTTP_URL"
 _DEFAULT_URL = "https://quafu.baqis.ac.cn/"
 _SECONDS = 60.0
 _REFUSED = (201, 205)  # codes of a token that is wrong or used up
-_FAILED = {3: "cancelled", 4: "failed"}
+_FAILED: dict[Any, str] = {3: "was cancelled", 4: "failed"}
 _COMPLETED = 2
 
 

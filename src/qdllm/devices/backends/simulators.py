@@ -33,7 +33,9 @@ class SimulatorBackend:
         """Run circuits; return the counts of each."""
         noise = None if self._calibration is None else self._calibration.noise(batch.layout)
         simulator = NoisySimulator(batch.circuit, noise)
-        outcomes = simulator.sample(torch.as_tensor(batch.angles), torch.zeros(0), shots=list(shots), seed=seed)
+        outcomes = simulator.sample(
+            torch.as_tensor(batch.angles), torch.zeros(0), shots=list(shots), seed=seed
+        )
         return [Counts.of(found) for found in outcomes]
 
     def calibration(self) -> Calibration | None:
