@@ -2,11 +2,11 @@
 
     python benchmarks/_chips/baihua.py src/qdllm/devices/data/baihua.json
 
-Published (July to August 2026): 156 qubits in 12 rows of 13; vertical links at columns 2, 6 and 10 of even
-rows and 0, 4, 8 and 12 of odd ones; median error of one-qubit gates 1e-3 and of CZ 1.7e-2, fidelity of CZ from
-0.877 to 0.999 and 0 where a coupler cannot be used; median T1 71.5 us and T2 23.7 us; gates of 64 and 224 ns;
-P(1|0) from 1 to 3.5 %, P(0|1) from 3 to 11 %, bad qubits 20 %. Figures of single qubits are not at hand: these
-are drawn with a fixed seed. The spreads (log-normal) and the shares of bad qubits and couplers are assumptions.
+Published (July to August 2026): 156 qubits in 12 rows of 13; vertical links at columns 2, 6, 10 of even
+rows and 0, 4, 8, 12 of odd ones; median error of one-qubit gates 1e-3 and of CZ 1.7e-2, fidelity of CZ from
+0.877 to 0.999 and 0 where a coupler cannot be used; median T1 71.5 us, T2 23.7 us; gates of 64 and 224 ns;
+P(1|0) from 1 to 3.5 %, P(0|1) from 3 to 11 %, bad qubits 20 %. Figures of single qubits are not known; these
+are drawn with a fixed seed. Spreads (log-normal) and shares of bad qubits and couplers are assumptions.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def reconstruct() -> Calibration:
     return Calibration(
         chip="Baihua",
         date="2026-08",
-        source="reconstructed, not measured: published medians and ranges (July to August 2026) drawn out over "
-        f"the qubits with seed {_SEED} by benchmarks/_chips/baihua.py",
+        source="reconstructed, not measured: published medians and ranges (July to August 2026) drawn out "
+        f"over the qubits with seed {_SEED} by benchmarks/_chips/baihua.py",
         measured=False,
         one_qubit_ns=64.0,
         two_qubit_ns=224.0,

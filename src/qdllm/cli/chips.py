@@ -121,8 +121,8 @@ def _print(found: dict[str, Any]) -> None:
     console.print(table)
     circuit = found["circuit"]
     console.print(
-        f"{circuit['two_qubit_gates']} CZs in {circuit['two_qubit_depth']} layers, where the circuit as written "
-        f"has {circuit['two_qubit_gates_as_written']} in {circuit['two_qubit_depth_as_written']}."
+        f"{circuit['two_qubit_gates']} CZs in {circuit['two_qubit_depth']} layers, where the circuit as "
+        f"written has {circuit['two_qubit_gates_as_written']} in {circuit['two_qubit_depth_as_written']}."
     )
     if found["calibration"] is not None:
         about = found["calibration"]

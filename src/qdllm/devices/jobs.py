@@ -5,10 +5,10 @@ A batch is cut into jobs. Each has a file that goes through these states:
     planned ──► sending ──► sent ──► done
                    └──► unknown
 
-*sending* is written before the request leaves, and *sent*, with the vendor's name for the job, as soon as it
-is known. Who finds *sending* after a crash does not know whether the job was accepted: the vendor is asked for
-the tag. A job that the vendor has is taken over; one that it has not was never accepted, and is sent. Where
-the vendor cannot be asked it becomes *unknown*, and is sent again only when the user says so.
+*sending* is written before the request leaves, and *sent*, with the vendor's name for the job, as soon as
+it is known. Who finds *sending* after a crash does not know whether the job was accepted: the vendor is
+asked for the tag. A job that the vendor has is taken over; one that it has not was never accepted, and is
+sent. Where the vendor cannot be asked it becomes *unknown*, and is sent again only when the user says so.
 """
 
 from __future__ import annotations

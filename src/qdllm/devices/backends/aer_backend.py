@@ -74,12 +74,14 @@ class AerBackend:
             if len(gate.qubits) == 1:
                 getattr(made, gate.name.lower())(gate.angles[0].constant, gate.qubits[0])
                 continue
-            target = gate.qubits[1:] if gate.name == "CNOT" else ()
-            made.h(target)
+            turned = gate.qubits[1:] if gate.name == "CNOT" else ()
+            for target in turned:
+                made.h(target)
             made.cz(*gate.qubits)
             self._strike(made, at.get(position, []), "cz", noise)
             self._strike(made, at.get(position, []), "idle", noise)
-            made.h(target)
+            for target in turned:
+                made.h(target)
             self._strike(made, at.get(position, []), "rotation", noise)
         made.measure(range(circuit.n_qubits), range(circuit.n_qubits))
         return made
