@@ -77,7 +77,7 @@ class JobRunner:
 
     def calibration(self) -> Any:
         """Return the chip's present calibration, where it has one."""
-        return self.service.calibration()
+        return self._ask(self.service.calibration)
 
     def target(self) -> Any:
         """Return the Qiskit ``Target``, where there is one, else None."""
@@ -99,7 +99,7 @@ class JobRunner:
         most = self.limits.most_circuits
         parts = [slice(start, start + most) for start in range(0, len(batch), most)]
         with self._alone():
-            jobs = [self._plan(batch.take(part), shots[part], seed) for part in parts]
+            jobs = [self._plan(batch.take(part), shots[part], seed, part.start) for part in parts]
             for job in jobs:
                 self._send(*job)
             found = []
@@ -122,7 +122,7 @@ class JobRunner:
             ) from error
 
     def _plan(
-        self, batch: CircuitBatch, shots: Sequence[int], seed: int
+        self, batch: CircuitBatch, shots: Sequence[int], seed: int, first: int
     ) -> tuple[Path, CircuitBatch, Sequence[int]]:
         circuits = [batch.qasm2(row) for row in range(len(batch))]
         intent = {
@@ -130,12 +130,13 @@ class JobRunner:
             "layout": list(batch.layout),
             "shots": [int(number) for number in shots],
             "repetition": seed,
+            "first_circuit": first,
             "circuits": circuits,
         }
         identity = sha256(repr(sorted(intent.items())).encode()).hexdigest()[:16]
         path = self.folder / f"{identity}.json"
         if not path.is_file():
-            calibration = self.service.calibration()
+            calibration = self.calibration()
             write_json(
                 path,
                 {

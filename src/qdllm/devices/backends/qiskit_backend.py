@@ -67,7 +67,8 @@ def fake_backend(name: str) -> QiskitBackend:
         If ``qiskit-ibm-runtime`` is not installed.
     """
     provider = require("qiskit_ibm_runtime.fake_provider", "ibm", "a fake backend")
-    found = getattr(provider, f"Fake{name.capitalize()}", None) or getattr(provider, name, None)
+    classes = (f"Fake{name.capitalize()}", f"Fake{name.capitalize()}V2")
+    found = next((getattr(provider, known) for known in classes if hasattr(provider, known)), None)
     if found is None:
         raise ConfigError(f"no fake backend {name!r}: try torino, sherbrooke or manila")
     require("qiskit_aer", "aer", "a fake backend's noise")

@@ -52,11 +52,15 @@ class QuafuService:
         key = os.environ.get(_KEY)
         if not key:
             raise CredentialsError(f"{self.name}: {_KEY} is not set; get a key from Quafu's website")
-        with self._translated():
-            self._client = _client_class(self._quafu)(api_key=key)
-            about = self._client.metadata(target)
-            if self.is_real and (status := self._client.device(target).status) != "online":
-                raise BackendError(f"{self.name} is {status or 'offline'}: nothing was submitted")
+        try:
+            with self._translated():
+                self._client = _client_class(self._quafu)(api_key=key)
+                about = self._client.metadata(target)
+                status = self._client.device(target).status if self.is_real else "online"
+        except ConnectionError as error:
+            raise BackendError(f"{self.name} cannot be reached ({error}); nothing was submitted") from error
+        if status != "online":
+            raise BackendError(f"{self.name} is {status or 'offline'}: nothing was submitted")
         limits = about.get("limits") or {}
         self.limits = Limits(
             n_qubits=about.get("n_qubits") if target != "sim" else limits.get("max_qubits"),
