@@ -8,6 +8,7 @@ from qdllm.devices.layout import best_path, check_path, expected_fidelity
 from qdllm.devices.lowering import Lowered, Parity, lower, two_qubit_depth
 from qdllm.devices.mitigation import AffineCorrection, ReadoutInversion, ZeroNoise
 from qdllm.devices.runner import ChipRunner, Corrections, Measured
+from qdllm.devices.training_noise import chip_noise
 
 __all__ = [
     "CALIBRATIONS",
@@ -31,6 +32,7 @@ __all__ = [
     "ZeroNoise",
     "best_path",
     "check_path",
+    "chip_noise",
     "expected_fidelity",
     "load_calibration",
     "lower",
