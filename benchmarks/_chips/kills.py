@@ -1,7 +1,7 @@
 """A job runner that is killed at random times, over and over, and what its vendor was paid for meanwhile.
 
-The vendor is a server on this machine: it counts what it accepts, takes its time, and now and then accepts a job
-and cuts the connection before it has answered. It can be asked for a job by its tag.
+The vendor is a server on this machine: it counts what it accepts, takes its time, and now and then accepts a
+job and cuts the connection before it has answered. It can be asked for a job by its tag.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class _Client:
         self._url = url
 
     def submit(self, batch: CircuitBatch, shots: Sequence[int], tag: str) -> str:
+        assert len(batch) == len(shots)
         body = json.dumps({"tag": tag, "shots": [int(n) for n in shots]}).encode()
         try:
             return str(self._ask(urllib.request.Request(f"{self._url}/jobs", data=body))["job"])
@@ -126,7 +127,7 @@ class _Client:
         return [Counts.from_keys(c, n_wires) for c in self._ask(f"{self._url}/jobs/{job}")["counts"]]
 
     def cost(self, n_circuits: int, shots: int) -> float:
-        return float(shots)
+        return float(n_circuits * shots)
 
     def calibration(self) -> None:
         return None

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from _chips.engine import as_qiskit
 from numpy.typing import NDArray
 
+from _chips.engine import as_qiskit
 from qdllm.circuits import to_qasm2, to_qasm3
 from qdllm.devices import ChipRunner, SimulatorBackend, load_calibration
 from qdllm.encoders import Features
@@ -123,7 +123,9 @@ class _Chip:
             measured = runner.measure(self.inputs, shots, seed=seed)
             anew = runner.correct(self.known, max(shots, _CALIBRATION_SHOTS), seed=seed + 50)
             found["raw"].append(self.accuracy(runner.estimate(measured).logits))
-            found["corrected_before"].append(self.accuracy(runner.mitigate(measured, self.corrections).logits))
+            found["corrected_before"].append(
+                self.accuracy(runner.mitigate(measured, self.corrections).logits)
+            )
             found["corrected_anew"].append(self.accuracy(runner.mitigate(measured, anew).logits))
         return found
 
@@ -136,7 +138,10 @@ def _few_shots(
     saved = Student.from_pretrained(path / "student")
     rows = np.flatnonzero(data.parts != "test")
     found: dict[str, Any] = {}
-    for name, noise in (("8 shots", {"shots": 8}), ("8 shots on the chip", {"shots": 8, "chip": calibration})):
+    for name, noise in (
+        ("8 shots", {"shots": 8}),
+        ("8 shots on the chip", {"shots": 8, "chip": calibration}),
+    ):
         section = config.student.model_validate(
             {**config.student.model_dump(exclude_none=True), "encoding": saved.encoding, "noise": noise}
         )

@@ -59,7 +59,7 @@ class OutputNoise(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, z: Tensor) -> Tensor:
-        """Expectation values (batch, n_observables) to noisy ones."""
+        """Map expectation values (batch, n_observables) to noisy ones."""
         if not self.training or self.generator is None:
             return z
         z = self.scale * z + self.offset + self.spread * self._normal(z)
