@@ -52,9 +52,10 @@ def test_the_documented_names_of_the_subpackages():
     documented = {
         "circuits": ["GATES", "analyse", "prune", "qd_llm", "to_native", "to_qasm2", "to_qasm3"],
         "data": ["ASSETS", "TextDataset", "deduplicate", "read_dataset", "row_id", "split_dataset"],
+        "devices": ["ChipRunner", "load_calibration", "lower", "make_backend"],
         "distill": ["DistillationLoss"],
         "encoders": ["load_encoder", "make_encoder"],
-        "simulate": ["StatevectorSimulator"],
+        "simulate": ["NoiseModel", "NoisySimulator", "StatevectorSimulator"],
         "student": ["Student", "TextStudent"],
         "teachers": ["SoftLabels", "make_teacher"],
     }

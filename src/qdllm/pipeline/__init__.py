@@ -1,5 +1,6 @@
 """The commands that span the folders: label, embed, distill, predict, compile, compare, search and more."""
 
+from qdllm.pipeline.chips import ChipOptions, run_on_chip
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.demo import demo, demo_config
@@ -15,6 +16,7 @@ from qdllm.pipeline.structure import describe_structure, inspect_formula, save_p
 from qdllm.pipeline.surrogate import compile_run, load_text_model
 
 __all__ = [
+    "ChipOptions",
     "RunConfig",
     "RunFolder",
     "compare_run",
@@ -34,6 +36,7 @@ __all__ = [
     "load_text_model",
     "load_texts",
     "predict",
+    "run_on_chip",
     "save_drawing",
     "save_plots",
     "search",

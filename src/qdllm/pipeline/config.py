@@ -81,6 +81,21 @@ class EncoderConfig(_Section):
         return self.source == "ngrams" and self.features is None
 
 
+Numbers = float | list[float]
+
+
+class NoiseConfig(_Section):
+    """Noise on ⟨Z⟩ in training (see `qdllm.distill.OutputNoise`)."""
+
+    chip: str | None = Field(
+        None, description="A calibration, `baihua` or a JSON file, from which the other numbers are found."
+    )
+    shots: int | None = Field(None, ge=1, description="Shots that a text will get.")
+    scale: Numbers = Field(1.0, description="Factor on every ⟨Z⟩.")
+    offset: Numbers = Field(0.0, description="What is added to every ⟨Z⟩.")
+    spread: Numbers = Field(0.0, description="Standard deviation of what varies.")
+
+
 class StudentConfig(_Section):
     """The circuit and how it is trained (see `qdllm.Student`)."""
 
@@ -110,6 +125,18 @@ class StudentConfig(_Section):
     patience: int | None = Field(
         None, ge=1, description="Epochs without a better validation loss before stopping [a third of epochs]."
     )
+    noise: NoiseConfig | None = Field(None, description="Train for a chip, or for few shots.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what `qdllm.Student` takes; a chip's noise is looked up, and simulated for the circuit."""
+        found = self.model_dump(exclude={"noise"})
+        noise = None if self.noise is None else self.noise.model_dump(exclude_unset=True)
+        if noise is not None and (chip := noise.pop("chip", None)) is not None:
+            from qdllm.devices import chip_noise, load_calibration
+
+            design = (self.ansatz, self.n_qubits, self.n_layers, self.readout)
+            noise = {**chip_noise(load_calibration(chip), *design), **noise}
+        return {**found, "noise": noise}
 
 
 class RunConfig(_Section):

@@ -120,7 +120,7 @@ def _encodings(config: RunConfig) -> list[str]:
 
 
 def _make_student(config: RunConfig, encoding: str) -> Student:
-    student = Student(**{**config.student.model_dump(), "encoding": encoding}, seed=config.seed)
+    student = Student(**{**config.student.parameters(), "encoding": encoding}, seed=config.seed)
     student.check_parameters()
     return student
 

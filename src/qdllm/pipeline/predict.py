@@ -22,7 +22,7 @@ from qdllm.student import TextStudent
 from qdllm.surrogate import TextSurrogate
 from qdllm.teachers import SoftLabels
 
-__all__ = ["evaluate", "predict", "write_predictions"]
+__all__ = ["check_labels", "count_seen", "evaluate", "predict", "write_predictions"]
 
 _BATCH = 4096
 
@@ -89,15 +89,7 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
         If a row has no label, or one that the student does not know.
     """
     student = load_text_model(path)
-    known = {str(name) for name in student.classes_}
-    for row, label in enumerate(dataset.labels or (None,) * len(dataset), start=1):
-        if label is None:
-            raise DataError(f"{dataset.name}: row {row}: no label, so nothing to score against")
-        if label not in known:
-            raise DataError(
-                f"{dataset.name}: row {row}: label {label!r} is unknown to the student, "
-                f"whose classes are {', '.join(sorted(known))}"
-            )
+    check_labels(dataset, [str(name) for name in student.classes_])
     proba = np.concatenate([p for _, p in _in_batches(student, dataset.texts, quiet=True)])
     truth = [str(label) for label in dataset.labels or ()]
     classes = [str(name) for name in student.classes_]
@@ -108,8 +100,26 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     return {
         **scores(truth, proba, classes),
         "agreement_with_teacher": agreement,
-        "rows_seen_in_training": _count_seen(RunFolder(path), dataset),
+        "rows_seen_in_training": count_seen(RunFolder(path), dataset),
     }
+
+
+def check_labels(dataset: TextDataset, classes: Sequence[str]) -> None:
+    """Refuse rows that cannot be scored.
+
+    Raises
+    ------
+    DataError
+        If a row has no label, or one that is not among the classes.
+    """
+    for row, label in enumerate(dataset.labels or (None,) * len(dataset), start=1):
+        if label is None:
+            raise DataError(f"{dataset.name}: row {row}: no label, so nothing to score against")
+        if label not in classes:
+            raise DataError(
+                f"{dataset.name}: row {row}: label {label!r} is unknown to the student, "
+                f"whose classes are {', '.join(sorted(classes))}"
+            )
 
 
 def _in_batches(
@@ -126,7 +136,8 @@ def _choose(student: TextStudent | TextSurrogate, proba: NDArray[np.float64]) ->
     return [str(name) for name in student.classes_[proba.argmax(axis=1)]]
 
 
-def _count_seen(run: RunFolder, dataset: TextDataset) -> int | None:
+def count_seen(run: RunFolder, dataset: TextDataset) -> int | None:
+    """Count the rows that are no test rows of the run; None where only the student is at hand."""
     if not run.split.is_file():
         return None
     split = pq.read_table(run.split, columns=["row_id", "part"]).to_pydict()

@@ -37,6 +37,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.comparison = self.path / "compare"
         self.surrogate = self.path / "surrogate"
+        self.devices = self.path / "devices"
 
     def checkpoint(self, encoding: str) -> Path:
         """Where an interrupted training of the student with this encoding lies."""

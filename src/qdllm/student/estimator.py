@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from qdllm.circuits import make_ansatz, make_encoding, readout_labels
-from qdllm.distill import Batch, DistillationLoss, TrainingHistory, TrainingOptions, train
+from qdllm.distill import Batch, DistillationLoss, OutputNoise, TrainingHistory, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import ProjectedModel, StudentModel
@@ -102,6 +102,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Epochs without a better validation loss before stopping; a third of `epochs` by default.
     batch_size, learning_rate, weight_decay, dropout
         See `qdllm.distill.TrainingOptions`.
+    noise : dict, optional
+        Options of `qdllm.distill.OutputNoise`: noise on ⟨Z⟩ in training, such as ``{"shots": 8}``.
     validation_fraction : float
         Share of the rows kept for choosing the best epoch, where `fit` is not told which; in (0, 1).
     seed : int
@@ -143,6 +145,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weight_decay: float = 3.0,
         dropout: float = 0.4,
         patience: int | None = None,
+        noise: dict[str, Any] | None = None,
         validation_fraction: float = 0.15,
         seed: int = 0,
     ) -> None:
@@ -160,6 +163,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.patience = patience
+        self.noise = noise
         self.validation_fraction = validation_fraction
         self.seed = seed
 
@@ -240,7 +244,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         DistillationLoss(self.alpha, self.temperature)
         make_encoding(self.encoding)
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        StatevectorSimulator(circuit, readout_labels(self.readout, circuit.n_qubits))
+        observables = readout_labels(self.readout, circuit.n_qubits)
+        StatevectorSimulator(circuit, observables)
+        OutputNoise(len(observables), **(self.noise or {}))
         if not 0.0 < self.validation_fraction < 1.0:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}: it must be in (0, 1)")
         if not isinstance(self.self_training, int) or self.self_training < 0:
@@ -307,7 +313,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
         """Make the untrained module; a control is a student with another one."""
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        return StudentModel(n_features, n_classes, circuit, self.encoding, self.readout, self.seed)
+        return StudentModel(
+            n_features, n_classes, circuit, self.encoding, self.readout, self.seed, self.noise
+        )
 
     def _train(
         self,
