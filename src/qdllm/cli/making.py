@@ -9,6 +9,7 @@ import typer
 
 from qdllm.cli.app import app
 from qdllm.cli.options import (
+    ENDPOINT,
     TEACHING,
     TRAINING,
     AsJson,
@@ -72,6 +73,24 @@ def label(
     group: GroupColumn = None,
     encoding: Charset = None,
     labels_per_class: LabelsPerClass = None,
+    model: Annotated[
+        str | None, typer.Option(help="The server's name of the model.", rich_help_panel=ENDPOINT)
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Money that is never passed.", rich_help_panel=ENDPOINT)
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(help="Tokens that are never passed.", rich_help_panel=ENDPOINT)
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(help="Price of a million prompt tokens [0].", rich_help_panel=ENDPOINT)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(help="Price of a million answered tokens [0].", rich_help_panel=ENDPOINT)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests under way at once [8].", rich_help_panel=ENDPOINT)
+    ] = None,
     config: ConfigFile = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -86,7 +105,18 @@ def label(
         {
             "seed": seed,
             "data": data_section(data, test, text, label_column, group, encoding, labels_per_class),
-            "teacher": {"source": teacher, "mode": mode},
+            "teacher": {
+                "source": teacher,
+                "mode": mode,
+                "endpoint": {
+                    "model": model,
+                    "budget": budget,
+                    "budget_tokens": budget_tokens,
+                    "price_in": price_in,
+                    "price_out": price_out,
+                    "concurrency": concurrency,
+                },
+            },
         },
     ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)

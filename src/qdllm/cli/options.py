@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "DATA",
+    "ENDPOINT",
     "TEACHING",
     "TRAINING",
     "AsJson",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 DATA, TRAINING, TEACHING = "Data", "Training", "Teacher and encoder"
+ENDPOINT = "A server that teaches"
 
 DataArgument = Annotated[
     str, typer.Argument(help="CSV, TSV, JSONL, Parquet, or a folder with one per class.")
@@ -64,7 +66,8 @@ TeacherSpec = Annotated[
     str | None,
     typer.Option(
         "--teacher",
-        help="smollm2, a Hugging Face path or name, a Parquet of probabilities, or none [smollm2].",
+        help="smollm2, a Hugging Face path or name, http(s)://… of a server, a Parquet of probabilities, "
+        "some joined by +, or none [smollm2].",
         rich_help_panel=TEACHING,
     ),
 ]

@@ -131,6 +131,7 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         template=asked.template or TEMPLATE,
         shots=asked.shots,
         layer=asked.layer,
+        endpoint=asked.endpoint,
     )
     if isinstance(teacher, FileTeacher):
         _refuse_leak(teacher.labels, texts, config.teacher.source)

@@ -3,16 +3,20 @@
 from qdllm.teachers.auto import AutoTeacher
 from qdllm.teachers.base import Teacher, Validation, label_dataset
 from qdllm.teachers.classifier import ClassifierTeacher
+from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.make import make_teacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
+from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompted import TEMPLATE
 from qdllm.teachers.softlabels import SoftLabels
 
 __all__ = [
     "TEMPLATE",
     "AutoTeacher",
     "ClassifierTeacher",
+    "EndpointSettings",
+    "EndpointTeacher",
     "FileTeacher",
     "ProbeTeacher",
     "PromptTeacher",

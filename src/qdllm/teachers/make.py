@@ -9,9 +9,11 @@ from qdllm.models import model_kind
 from qdllm.teachers.auto import AutoTeacher
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.classifier import ClassifierTeacher
+from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
+from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompted import TEMPLATE
 
 __all__ = ["Mode", "make_teacher"]
 
@@ -28,6 +30,7 @@ def make_teacher(
     shots: int = 4,
     layer: int | None = None,
     max_tokens: int = 256,
+    endpoint: EndpointSettings | None = None,
     cache_dir: str | Path | None = None,
     quiet: bool = False,
 ) -> Teacher:
@@ -36,11 +39,12 @@ def make_teacher(
     Parameters
     ----------
     spec : str or Path
-        A pinned asset ("smollm2"), the path or hub name of a Hugging Face model, or a Parquet file of
-        probabilities.
+        A pinned asset ("smollm2"), the path or hub name of a Hugging Face model, the URL of an
+        OpenAI-compatible server (``http://localhost:8000/v1``), or a Parquet file of probabilities.
     mode : {"auto", "probe", "few-shot", "zero-shot", "classifier", "file"}
         "auto" reads a Parquet file, takes a sequence classifier as it is, probes an encoder, and of a causal
-        language model takes the better of few-shot and probe on validation rows.
+        language model takes the better of few-shot and probe on validation rows. An endpoint is asked
+        few-shot, or zero-shot if that is the mode.
     seed : int
         Of every random choice.
     label_words : mapping of str to str, optional
@@ -53,6 +57,8 @@ def make_teacher(
         The one that a probe reads, from 1; by default the best on validation rows. For mode "probe" alone.
     max_tokens : int
         A text is cut after so many tokens.
+    endpoint : EndpointSettings, optional
+        Model, limits, budget and prices of a server.
     cache_dir : path, optional
         Folder of expensive results, by default in the user's cache.
     quiet : bool
@@ -68,6 +74,9 @@ def make_teacher(
     if layer is not None and mode != "probe":
         raise ConfigError(f"layer {layer} is for mode probe; the mode is {mode}")
     common: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
+    if str(spec).startswith(("http://", "https://")):
+        common |= {"max_tokens": max_tokens, "label_words": label_words, "template": template}
+        return _endpoint(str(spec), mode, shots, endpoint=endpoint, **common)
     if mode == "auto":
         mode = _automatic(spec)
     if mode == "file":
@@ -84,6 +93,12 @@ def make_teacher(
     if shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
     return (PromptTeacher if mode == "few-shot" else AutoTeacher)(spec, shots=shots, **common)
+
+
+def _endpoint(url: str, mode: str, shots: int, **common: Any) -> Teacher:
+    if mode not in ("auto", "few-shot", "zero-shot"):
+        raise ConfigError(f"mode {mode}: an endpoint is asked few-shot or zero-shot")
+    return EndpointTeacher(url, shots=0 if mode == "zero-shot" else shots, **common)
 
 
 def _automatic(spec: str | Path) -> str:
