@@ -4,6 +4,7 @@ from qdllm.teachers.auto import AutoTeacher
 from qdllm.teachers.base import Teacher, Validation, label_dataset
 from qdllm.teachers.classifier import ClassifierTeacher
 from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
+from qdllm.teachers.ensemble import EnsembleTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.make import make_teacher
 from qdllm.teachers.probe import ProbeTeacher
@@ -17,6 +18,7 @@ __all__ = [
     "ClassifierTeacher",
     "EndpointSettings",
     "EndpointTeacher",
+    "EnsembleTeacher",
     "FileTeacher",
     "ProbeTeacher",
     "PromptTeacher",

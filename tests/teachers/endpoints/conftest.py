@@ -15,7 +15,7 @@ KEY = "a-key-that-nobody-may-see"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers "fresh" where the text holds "joy", else "rotten"; faults are named by `fault(request number)`."""
+    """Answers "fresh" where the text holds "joy", else "rotten"; `fault(number)` names faults."""
 
     daemon_threads = True
 
@@ -66,15 +66,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict[str, Any], fault: str | None) -> None:
         server = self.server
-        if server.key is not None and self.headers.get("Authorization") != f"Bearer {server.key}":
-            return self._reply(401, {"error": {"message": f"wrong key {self.headers.get('Authorization')}"}})
-        if body["model"] not in server.models:
-            return self._reply(404, {"error": {"message": f"no model {body['model']}"}})
-        if body.get("logprobs") and server.logprobs == "refused":
-            return self._reply(422, {"detail": "unsupported field logprobs"})
-        if fault and fault.isdigit():
-            headers = {"Retry-After": "0.05"} if fault == "429" else {}
-            return self._reply(int(fault), {"error": "not now"}, headers)
+        authorization = self.headers.get("Authorization")
+        if server.key is not None and authorization != f"Bearer {server.key}":
+            self._reply(401, {"error": {"message": f"wrong key {authorization}"}})
+        elif body["model"] not in server.models:
+            self._reply(404, {"error": {"message": f"no model {body['model']}"}})
+        elif body.get("logprobs") and server.logprobs == "refused":
+            self._reply(422, {"detail": "unsupported field logprobs"})
+        elif fault and fault.isdigit():
+            self._reply(int(fault), {"error": "not now"}, {"Retry-After": "0.05"} if fault == "429" else {})
+        else:
+            self._work(body, fault)
+
+    def _work(self, body: dict[str, Any], fault: str | None) -> None:
+        server = self.server
         text = body["messages"][-1]["content"]
         read, written = sum(len(m["content"]) for m in body["messages"]) // 5 + 10, 2
         word = "fresh" if "joy" in text else "rotten"
@@ -84,21 +89,17 @@ class Handler(BaseHTTPRequestHandler):
             other = {"fresh": " rot", "rotten": "Fre"}[word]
             top = [{"token": t, "logprob": math.log(p)} for t, p in ((word[:3], sure), (other, 1 - sure))]
             choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
-        time.sleep(server.seconds)
+        content = {"choices": [choice], "usage": {"prompt_tokens": read, "completion_tokens": written}}
+        time.sleep(1.0 if fault == "slow" else server.seconds)
         with server.lock:
             server.tokens += read + written
-        if fault == "slow":
-            time.sleep(1.0)
-        content = {"choices": [choice], "usage": {"prompt_tokens": read, "completion_tokens": written}}
+            server.texts[text] += fault is None
         if fault == "wrong JSON":
-            return self._raw(b'{"choices": [{"mess')
-        if fault == "other JSON":
-            return self._reply(200, {"result": "fine"})
-        if fault == "cut":
-            return self._raw(json.dumps(content).encode(), promised=100_000)
-        with server.lock:
-            server.texts[text] += 1
-        return self._reply(200, content)
+            self._raw(b'{"choices": [{"mess')
+        elif fault == "cut":
+            self._raw(json.dumps(content).encode(), promised=100_000)
+        else:
+            self._reply(200, {"result": "fine"} if fault == "other JSON" else content)
 
     def _reply(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
         self._raw(json.dumps(content).encode(), status=status, headers=headers)

@@ -196,6 +196,9 @@ class EndpointTeacher(PromptedTeacher):
             settled: tuple[Scoring, ...] = ("logprobs", "samples")
             known = [scoring for scoring in settled if len(store(scoring))]
             self._scoring = known[0] if known else self._try_logprobs(texts[0], examples(texts[0]))
+            if self._scoring == "samples":
+                times = self.endpoint.samples
+                _log.info("%s: gives no logprobs; each text is asked %d times", self.name, times)
         return store(self._scoring)
 
     def _try_logprobs(self, text: str, examples: list[Example]) -> Scoring:
