@@ -9,6 +9,7 @@ from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predict
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
+from qdllm.pipeline.teach import teach
 
 __all__ = [
     "RunConfig",
@@ -28,5 +29,6 @@ __all__ = [
     "save_drawing",
     "search",
     "student_folder",
+    "teach",
     "write_predictions",
 ]

@@ -24,7 +24,7 @@ from qdllm.encoders import Encoder, Features, TransformerEncoder, make_encoder
 from qdllm.errors import DataError
 from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import TEMPLATE, Lesson, SoftLabels, label_dataset, make_teacher
 
 __all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "encode_with", "label_texts", "load_texts"]
 
@@ -133,9 +133,9 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         layer=asked.layer,
         endpoint=asked.endpoint,
     )
-    if isinstance(teacher, FileTeacher):
-        _refuse_leak(teacher.labels, texts, config.teacher.source)
-        _refuse_other_visibility(teacher.labels, config, config.teacher.source)
+    for lesson in teacher.lessons():
+        _refuse_leak(lesson, texts, config.teacher.source)
+        _refuse_other_visibility(lesson, config, config.teacher.source)
     labels = label_dataset(teacher, texts.dataset, texts.split)
     return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
 
@@ -245,10 +245,10 @@ def _refuse_other_classes(labels: SoftLabels, texts: Texts, path: str) -> None:
         )
 
 
-def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
-    if labels.part is None:
+def _refuse_leak(lesson: Lesson | SoftLabels, texts: Texts, path: str) -> None:
+    if lesson.part is None:
         return
-    seen = {row for row, part in zip(labels.row_ids, labels.part, strict=True) if part != "test"}
+    seen = {row for row, part in zip(lesson.row_ids, lesson.part, strict=True) if part != "test"}
     leaked = sum(texts.dataset.row_ids[i] in seen for i in texts.split.indices("test"))
     if leaked:
         raise DataError(
@@ -257,15 +257,15 @@ def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
         )
 
 
-def _refuse_other_visibility(labels: SoftLabels, config: RunConfig, path: str) -> None:
+def _refuse_other_visibility(lesson: Lesson | SoftLabels, config: RunConfig, path: str) -> None:
     wanted = config.data.labels_per_class
-    seen = labels.meta.get("labels_per_class", wanted)
+    seen = lesson.meta.get("labels_per_class", wanted)
     if seen != wanted:
         raise DataError(
             f"{path}: its teacher saw {seen or 'all'} labels a class, "
             f"this run shows {wanted or 'all'}; label with the same --labels-per-class"
         )
-    seed = labels.meta.get("seed", config.seed)
+    seed = lesson.meta.get("seed", config.seed)
     if wanted is not None and seed != config.seed:  # as many labels, but others: together twice as many
         raise DataError(
             f"{path}: its teacher saw the labels that seed {seed} shows, this run shows those of seed "

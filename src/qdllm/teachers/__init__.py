@@ -6,11 +6,13 @@ from qdllm.teachers.classifier import ClassifierTeacher
 from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
 from qdllm.teachers.ensemble import EnsembleTeacher
 from qdllm.teachers.file import FileTeacher
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.make import make_teacher
 from qdllm.teachers.probe import ProbeTeacher
 from qdllm.teachers.prompt import PromptTeacher
 from qdllm.teachers.prompted import TEMPLATE
 from qdllm.teachers.softlabels import SoftLabels
+from qdllm.teachers.tuning import TuningSettings, fine_tune
 
 __all__ = [
     "TEMPLATE",
@@ -20,11 +22,14 @@ __all__ = [
     "EndpointTeacher",
     "EnsembleTeacher",
     "FileTeacher",
+    "Lesson",
     "ProbeTeacher",
     "PromptTeacher",
     "SoftLabels",
     "Teacher",
+    "TuningSettings",
     "Validation",
+    "fine_tune",
     "label_dataset",
     "make_teacher",
 ]

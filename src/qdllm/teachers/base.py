@@ -15,6 +15,7 @@ import qdllm
 from qdllm.data import Split, TextDataset, cache_dir
 from qdllm.errors import ConfigError
 from qdllm.teachers.calibration import fit_temperature, softened
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.softlabels import SoftLabels
 from qdllm.teachers.task import Task
 
@@ -132,6 +133,10 @@ class Teacher(ABC):
         }
         probabilities = softened(logits, self.temperature)
         return SoftLabels(dataset.row_ids, self.classes, probabilities, split.part, meta, name=dataset.name)
+
+    def lessons(self) -> list[Lesson]:
+        """Return which rows it learned from before, where that is known."""
+        return []
 
     def describe(self) -> dict[str, Any]:
         """Return what fitting has chosen, as JSON, for the meta of the soft labels."""

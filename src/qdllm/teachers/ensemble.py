@@ -1,4 +1,4 @@
-"""Several teachers as one: a mixture of their probabilities, weighted by what each is worth on validation rows."""
+"""Several teachers as one: a mixture of their probabilities, weighted by their worth on validation rows."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from qdllm.data import TextDataset
 from qdllm.errors import ConfigError, DataError
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.calibration import softened
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.task import Task
 
 __all__ = ["EnsembleTeacher", "mixture_weights"]
@@ -63,6 +64,10 @@ class EnsembleTeacher(Teacher):
     def settings(self) -> dict[str, Any]:
         """See `Teacher.settings`."""
         return {"teacher": "ensemble", "members": [member.settings for member in self.members]}
+
+    def lessons(self) -> list[Lesson]:
+        """See `Teacher.lessons`."""
+        return [lesson for member in self.members for lesson in member.lessons()]
 
     def describe(self) -> dict[str, Any]:
         """See `Teacher.describe`: of each member its weight and accuracy, and where they disagree."""
@@ -117,7 +122,7 @@ class EnsembleTeacher(Teacher):
         found = self._probabilities(texts, row_ids)
         self._chosen = found.argmax(axis=2).T
         mixed = np.einsum("m,mnc->nc", self.weights, found)
-        return np.log(np.maximum(mixed, np.finfo(np.float64).tiny))
+        return np.asarray(np.log(np.maximum(mixed, np.finfo(np.float64).tiny)))
 
     def _probabilities(self, texts: Sequence[str], row_ids: Sequence[str] | None) -> NDArray[np.float64]:
         """Return what each member says, shape (members, n, C)."""

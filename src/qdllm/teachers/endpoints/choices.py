@@ -81,7 +81,7 @@ def score_samples(answers: Sequence[str], words: Sequence[str]) -> NDArray[np.fl
         named = _named(answer, spelled)
         if named is not None:
             counts[named] += 1
-    return np.log(counts / counts.sum())
+    return np.asarray(np.log(counts / counts.sum()))
 
 
 def _clean(answer: bytes) -> str:
