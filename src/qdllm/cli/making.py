@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,12 +15,14 @@ from qdllm.cli.options import (
     AsJson,
     Charset,
     ConfigFile,
+    CorpusData,
     DataArgument,
     EncoderSpec,
     GroupColumn,
     LabelColumn,
     LabelsPerClass,
     Quiet,
+    RayAddress,
     Seed,
     TeacherMode,
     TeacherSpec,
@@ -30,6 +32,10 @@ from qdllm.cli.options import (
 )
 from qdllm.cli.printing import log_to_stderr, print_metrics, print_report
 from qdllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qdllm.data import Corpus
+    from qdllm.pipeline import RunConfig
 
 
 @app.command()
@@ -91,6 +97,8 @@ def label(
     concurrency: Annotated[
         int | None, typer.Option(help="Requests under way at once [8].", rich_help_panel=ENDPOINT)
     ] = None,
+    corpus: CorpusData = None,
+    ray: RayAddress = None,
     config: ConfigFile = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -120,6 +128,12 @@ def label(
         },
     ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
+    if corpus is not None:
+        rows = pipeline.label_corpus(
+            settings, texts, _open_corpus(corpus, settings), out, ray=ray, quiet=quiet
+        )
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
     labels = pipeline.label_texts(settings, texts)
     if labels is None:
         raise ConfigError("label needs a --teacher")
@@ -138,6 +152,8 @@ def embed(
     label_column: LabelColumn = None,
     group: GroupColumn = None,
     encoding: Charset = None,
+    corpus: CorpusData = None,
+    ray: RayAddress = None,
     config: ConfigFile = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -156,6 +172,12 @@ def embed(
         },
     ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
+    if corpus is not None:
+        rows = pipeline.embed_corpus(
+            settings, texts, _open_corpus(corpus, settings), out, ray=ray, quiet=quiet
+        )
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
     width = pipeline.embed_texts(settings, texts, out)
     report = {
         "rows": len(texts.dataset),
@@ -242,3 +264,9 @@ def distill(
     )
     metrics = pipeline.distill(settings, out, quiet=quiet)
     print_metrics(metrics, out, as_json=as_json)
+
+
+def _open_corpus(path: str, settings: RunConfig) -> Corpus:
+    from qdllm.data import Corpus
+
+    return Corpus(path, text=settings.data.text, encoding=settings.data.charset)

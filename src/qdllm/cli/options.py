@@ -15,12 +15,14 @@ __all__ = [
     "AsJson",
     "Charset",
     "ConfigFile",
+    "CorpusData",
     "DataArgument",
     "EncoderSpec",
     "GroupColumn",
     "LabelColumn",
     "LabelsPerClass",
     "Quiet",
+    "RayAddress",
     "RunArgument",
     "Seed",
     "TeacherMode",
@@ -84,6 +86,13 @@ EncoderSpec = Annotated[
         help="minilm, tfidf, ngrams, a Hugging Face path or name, NAME@LAYER, or some joined by + [minilm].",
         rich_help_panel=TEACHING,
     ),
+]
+CorpusData = Annotated[
+    str | None,
+    typer.Option("--corpus", help="Any number of texts, in the place of DATA, which it is fitted to."),
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray", help="Share the blocks out to a Ray cluster: auto, local or HOST:PORT.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seeds every random choice [0].")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML; options go before it.")]

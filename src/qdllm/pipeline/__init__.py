@@ -2,10 +2,11 @@
 
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
+from qdllm.pipeline.corpus import embed_corpus, label_corpus
 from qdllm.pipeline.demo import demo, demo_config
 from qdllm.pipeline.distill import distill
 from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
-from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
+from qdllm.pipeline.predict import evaluate, export_qasm, predict, predict_corpus
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
@@ -19,16 +20,18 @@ __all__ = [
     "demo_config",
     "describe_circuit",
     "distill",
+    "embed_corpus",
     "embed_texts",
     "evaluate",
     "export_qasm",
     "inspect_circuit",
+    "label_corpus",
     "label_texts",
     "load_texts",
     "predict",
+    "predict_corpus",
     "save_drawing",
     "search",
     "student_folder",
     "teach",
-    "write_predictions",
 ]

@@ -24,9 +24,21 @@ from qdllm.encoders import Encoder, Features, TransformerEncoder, make_encoder
 from qdllm.errors import DataError
 from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import TEMPLATE, Lesson, SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import TEMPLATE, Lesson, SoftLabels, Teacher, label_dataset, make_teacher
 
-__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "encode_with", "label_texts", "load_texts"]
+__all__ = [
+    "NO_TEACHER",
+    "Encoded",
+    "Texts",
+    "embed_texts",
+    "encode_texts",
+    "encode_with",
+    "encoder_folder",
+    "encoder_of",
+    "label_texts",
+    "load_texts",
+    "teacher_of",
+]
 
 DEMO = "demo:"
 NO_TEACHER = "none"
@@ -122,6 +134,18 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         return labels
     if config.teacher.source == NO_TEACHER:
         return None
+    labels = label_dataset(teacher_of(config, texts), texts.dataset, texts.split)
+    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
+
+
+def teacher_of(config: RunConfig, texts: Texts) -> Teacher:
+    """Make the teacher of the configuration, not fitted yet.
+
+    Raises
+    ------
+    DataError
+        If it has learned from rows that are test rows here, or saw other labels.
+    """
     asked = config.teacher
     teacher = make_teacher(
         asked.source,
@@ -136,8 +160,7 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
     for lesson in teacher.lessons():
         _refuse_leak(lesson, texts, config.teacher.source)
         _refuse_other_visibility(lesson, config, config.teacher.source)
-    labels = label_dataset(teacher, texts.dataset, texts.split)
-    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
+    return teacher
 
 
 def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
@@ -145,7 +168,7 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
     if config.encoder.features is not None:
         path = Path(config.encoder.features)
         features = Features.read(path)
-        folder = _encoder_folder(path)
+        folder = encoder_folder(path)
         if features.meta.get("fitted_on", _training_rows(texts)) != _training_rows(texts):
             raise DataError(
                 f"{path}: its encoder was fitted on other training rows than this run's; "
@@ -159,9 +182,13 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
         return Encoded(
             features.align(texts.dataset.row_ids), features.meta, folder=folder if folder.is_dir() else None
         )
+    return encode_with(encoder_of(config, texts), texts)
+
+
+def encoder_of(config: RunConfig, texts: Texts) -> Encoder:
+    """Make the encoder of the configuration, fitted on the training rows where it has to be."""
     encoder = make_encoder(config.encoder.source, seed=config.seed)
-    encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
-    return encode_with(encoder, texts)
+    return encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
 
 
 def encode_with(encoder: Encoder, texts: Texts) -> Encoded:
@@ -185,7 +212,7 @@ def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
         Length of a feature vector.
     """
     encoded = encode_texts(config, texts)
-    encoded.save_encoder(_encoder_folder(out))
+    encoded.save_encoder(encoder_folder(out))
     Features(texts.dataset.row_ids, encoded.x, encoded.about).write(out)
     return int(encoded.x.shape[1])
 
@@ -195,7 +222,8 @@ def _training_rows(texts: Texts) -> str:
     return sha256("".join(rows).encode()).hexdigest()
 
 
-def _encoder_folder(features: Path) -> Path:
+def encoder_folder(features: Path) -> Path:
+    """Where the encoder of a file of features lies."""
     return features.with_name(f"{features.name}.encoder")
 
 

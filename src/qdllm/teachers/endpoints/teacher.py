@@ -87,7 +87,7 @@ class EndpointTeacher(PromptedTeacher):
             quiet=quiet,
         )
         self.endpoint = endpoint or EndpointSettings()
-        self._budget = Budget(self.endpoint, Ledger(self._ledger_path("")))
+        self._job = ""
         self._scoring: Scoring = self.endpoint.scoring
 
     @property
@@ -112,8 +112,8 @@ class EndpointTeacher(PromptedTeacher):
         }
 
     def _fit(self, task: Task) -> None:
-        rows = hashlib.sha256("".join(sorted(task.row_ids)).encode()).hexdigest()
-        self._budget = Budget(self.endpoint, Ledger(self._ledger_path(rows)))
+        self._job = hashlib.sha256("".join(sorted(task.row_ids)).encode()).hexdigest()
+        vars(self).pop("_budget", None)
         self._announce(task)
         super()._fit(task)
 
@@ -259,9 +259,11 @@ class EndpointTeacher(PromptedTeacher):
             self._budget.describe(self._budget.before),
         )
 
-    def _ledger_path(self, job: str) -> Path:
-        name = hashlib.sha256(json.dumps([self.name, self.endpoint.model, job]).encode()).hexdigest()[:32]
-        return self.cache / "spending" / f"{name}.jsonl"
+    @cached_property
+    def _budget(self) -> Budget:
+        """What is spent on the rows that it was fitted to, and on all that it is asked afterwards."""
+        name = hashlib.sha256(json.dumps([self.name, self._model_name, self._job]).encode()).hexdigest()[:32]
+        return Budget(self.endpoint, Ledger(self.cache / "spending" / f"{name}.jsonl"))
 
     @cached_property
     def _client(self) -> Client:

@@ -1,0 +1,109 @@
+"""Blocks shared out to a Ray cluster: a Ray Data pipeline whose actors hold the model.
+
+Actors read and write blocks themselves, so only their numbers and row counts travel. Ray holds blocks back
+until an actor is free, and gives those of a lost machine to another; a block that is already there is not
+computed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdllm.data import Piece, cache_dir
+from qdllm.errors import QdllmError, WorkError
+from qdllm.extras import require
+
+if TYPE_CHECKING:
+    from qdllm.pipeline.blocks import Worker
+
+__all__ = ["share_out"]
+
+_MOST_TASKS = 10_000  # of Ray's own blocks; each may hold many of ours
+
+
+def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator[int]:
+    """Let actors work on blocks; yield the rows of each as it is done.
+
+    Parameters
+    ----------
+    worker : Worker
+        Is copied to each actor.
+    pieces : sequence of Piece
+    address : str
+        "auto" for the cluster that this machine belongs to, "local" for a new one here, or HOST:PORT.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    WorkError
+        If the cluster cannot be reached or fails; what an actor raised on purpose is raised as it is.
+    """
+    ray = require("ray", "ray", "sharing out to a cluster")
+    data = require("ray.data", "ray", "sharing out to a cluster")
+    if not pieces:
+        return
+    began = not ray.is_initialized()
+    if began:
+        _connect(ray, address)
+    try:
+        data.DataContext.get_current().enable_progress_bars = False
+        rows = [{"piece": replace(piece, path=piece.path.resolve())} for piece in pieces]
+        counts = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_TASKS)).map_batches(
+            _Actor,
+            fn_constructor_args=(worker, Path.cwd()),
+            batch_size=1,
+            num_cpus=1,
+            concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+        )
+        for row in counts.iter_rows():
+            yield int(row["rows"])
+    except ray.exceptions.RayError as error:
+        raise _own(error) or WorkError(
+            f"Ray at {address}: {str(error).strip().splitlines()[-1]}; "
+            "the same command goes on from what is done"
+        ) from error
+    finally:
+        if began:
+            ray.shutdown()
+
+
+class _Actor:
+    """A worker on some machine of the cluster."""
+
+    def __init__(self, worker: Worker, folder: Path) -> None:
+        if folder.is_dir():  # paths may be relative to where the command was given
+            os.chdir(folder)
+        self._worker = worker
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"rows": np.array([self._worker.read(piece) for piece in batch["piece"]])}
+
+
+def _connect(ray: Any, address: str) -> None:
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"QDLLM_CACHE": str(cache_dir())}},
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkError(f"Ray at {address}: cannot be reached ({reason})") from error
+
+
+def _own(error: BaseException | None) -> QdllmError | None:
+    """Find what was raised on purpose under what Ray made of it."""
+    while error is not None:
+        if isinstance(error, QdllmError):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
