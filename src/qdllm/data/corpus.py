@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,9 +123,12 @@ class Corpus:
             Naming file and row, counted from 1, of what cannot be used.
         """
         if self.pieces is not None:
-            for piece in self.pieces:
-                if wanted(piece.number):
-                    yield self.read(piece)
+            for (path, group), of_group in groupby(self.pieces, key=lambda piece: (piece.path, piece.group)):
+                pieces = list(of_group)
+                if any(wanted(piece.number) for piece in pieces):
+                    for piece, column in zip(pieces, self._columns(path, group), strict=True):
+                        if wanted(piece.number):
+                            yield self._block(piece, column)
             return
         rows = self._rows()
         number = 0
@@ -144,15 +147,29 @@ class Corpus:
         DataError
             As `blocks` does.
         """
+        columns = self._columns(piece.path, piece.group)
+        return self._block(piece, next(islice(columns, piece.start // self.block_rows, None)))
+
+    def _columns(self, path: Path, group: int) -> Iterator[Any]:
+        """Yield the texts of a row group's blocks, decoded one after the other from its start."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(piece.path) as file:
-                column = file.read_row_group(piece.group, columns=[self.text], use_threads=False)[self.text]
-                texts = column.slice(piece.start, piece.stop - piece.start).to_pylist()
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(
+                    self.block_rows, row_groups=[group], columns=[self.text], use_threads=False
+                ):
+                    yield batch.column(0)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(piece.path, error) from error
+            raise _unreadable(path, error) from error
+
+    def _block(self, piece: Piece, column: Any) -> Block:
+        texts = column.to_pylist()
+        if len(texts) != piece.stop - piece.start:
+            raise DataError(
+                f"{piece.path}: {len(texts)} rows where {piece.stop - piece.start} were announced"
+            )
         for row, value in enumerate(texts, start=piece.first):
             check_text(value or "", f"{piece.path}: row {row}")
         return Block(piece.number, texts)
