@@ -1,6 +1,6 @@
 """Corpora beyond one machine's memory: rates, peak memory, kills, an endpoint's share, Ray, tuned teachers.
 
-    qdllm bench scale [--parts predict,endpoint,processes,workers,ray] [--rows 1000000] [--kills 25]
+    qdllm bench scale [--parts predict,rates,endpoint,processes,workers,ray] [--rows 1000000] [--kills 25]
     qdllm bench scale --parts tuned [--tasks reviews,emotion,topic] [--train 3000]
 
 Each part is measured by itself and kept in FOLDER/scale.json with its date; parts that are not named stay as
@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from _scale.measures import endpoint, kill_processes, kill_workers, predict, ray_speed
+from _scale.measures import endpoint, kill_processes, kill_workers, predict, rates, ray_speed
 from _scale.tuned import tuned
 
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
 
 _SCHEMA = {"name": "qdllm.scale", "version": 1}
-_PARTS = ("predict", "endpoint", "processes", "workers", "ray", "tuned")
+_PARTS = ("predict", "rates", "endpoint", "processes", "workers", "ray", "tuned")
 _RATE, _MEGABYTES, _ENDPOINT, _RAY, _GAIN, _KEPT = 30_000, 600, 0.9, 1.7, 0.01, 0.98  # the bars
 _MARKS = {True: "met", False: "missed", None: "not measured"}
 
@@ -31,7 +32,9 @@ _MARKS = {True: "met", False: "missed", None: "not measured"}
 def main() -> None:
     """Measure the parts asked for, print the page, and write scale.json and scale.md."""
     parser = argparse.ArgumentParser(prog="qdllm bench scale", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", default="predict,endpoint,processes,workers,ray", help=", ".join(_PARTS))
+    parser.add_argument(
+        "--parts", default="predict,rates,endpoint,processes,workers,ray", help=", ".join(_PARTS)
+    )
     parser.add_argument("--rows", type=int, default=1_000_000, help="texts to predict")
     parser.add_argument("--texts", type=int, default=3000, help="texts to ask an endpoint about")
     parser.add_argument("--kills", type=int, default=25, help="of processes, and of Ray's workers")
@@ -59,18 +62,17 @@ def main() -> None:
 
 
 def _measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
-    if part == "predict":
-        return predict(options.rows)
-    if part == "endpoint":
-        return endpoint(options.texts)
-    if part == "processes":
-        return kill_processes(options.kills)
-    if part == "workers":
-        return kill_workers(options.kills)
-    if part == "ray":
-        return ray_speed(options.blocks)
     tasks = options.tasks.split(",")
-    return {task: tuned(task, options.train, options.model, options.models) for task in tasks}
+    ways: dict[str, Callable[[], dict[str, Any]]] = {
+        "predict": lambda: predict(options.rows),
+        "rates": rates,
+        "endpoint": lambda: endpoint(options.texts),
+        "processes": lambda: kill_processes(options.kills),
+        "workers": lambda: kill_workers(options.kills),
+        "ray": lambda: ray_speed(options.blocks),
+        "tuned": lambda: {task: tuned(task, options.train, options.model, options.models) for task in tasks},
+    }
+    return ways[part]()
 
 
 def bars(parts: dict[str, Any]) -> list[tuple[str, str, bool | None]]:
@@ -114,6 +116,10 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [f"| {wanted} | {found} | {_MARKS[met]} |" for wanted, found, met in bars(parts)]
     if "predict" in parts:
         lines += _predictions(parts["predict"]["found"])
+    if "rates" in parts:
+        lines += ["", "Other ways, texts a CPU second, one thread, nothing cached:", ""]
+        for name, row in parts["rates"]["found"].items():
+            lines.append(f"- {name}: {row['texts_per_cpu_second']:,.0f}")
     if "tuned" in parts:
         lines += _teachers(parts["tuned"]["found"])
     lines += ["", "Measured on:", ""]

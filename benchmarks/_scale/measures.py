@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +25,22 @@ import pyarrow.parquet as pq
 import urllib3
 
 from qdllm import Student, TextStudent
+from qdllm.compare import one_thread
 from qdllm.data import Corpus, TextDataset, load_demo, row_id, split_dataset
+from qdllm.encoders import make_encoder
+from qdllm.models import hidden_states, layer_count, load_causal_lm
 from qdllm.pipeline.blocks import run_job
 from qdllm.teachers import EndpointSettings, EndpointTeacher
 
 _SERVER = Path(__file__).with_name("server.py")
-_PREDICT = "from qdllm.cli import main; main()"
+_CALL = "from qdllm.cli import main; main()"
+# getrusage would count what this process held when it forked
+_CALL_AND_TELL = f"""
+import atexit, sys
+peak = lambda: [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
+atexit.register(lambda: print(peak().split()[1], file=sys.stderr))
+{_CALL}
+"""
 _GROUP = 50_000  # rows of a corpus file's row group
 
 
@@ -62,20 +72,46 @@ def write_corpus(path: Path, texts: tuple[str, ...], rows: int) -> None:
 
 
 def _predicted(folder: Path, rows: int) -> dict[str, float]:
-    command = [sys.executable, "-c", _PREDICT, "predict", str(folder / "student"), "--quiet"]
+    command = [sys.executable, "-c", _CALL_AND_TELL, "predict", str(folder / "student"), "--quiet"]
     command += ["--input", str(folder / "corpus.parquet"), "--out", str(folder / "out.parquet")]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_one_thread())
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_one_thread()
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
+    assert process.stderr is not None
+    with process.stderr as said:
+        lines = said.read().split()
     assert process.returncode == 0 and pq.read_metadata(folder / "out.parquet").num_rows == rows
     cpu = usage.ru_utime + usage.ru_stime
     return {
         "texts_per_second": rows / seconds,
         "texts_per_cpu_second": rows / cpu,
-        "peak_mb": usage.ru_maxrss / 1024,
+        "peak_mb": int(lines[-1]) / 1024,
     }
+
+
+def rates(texts: int = 256) -> dict[str, dict[str, float]]:
+    """Texts a CPU second, one thread, nothing cached, of an encoder and a teacher on the reviews."""
+    reviews = load_demo("reviews")
+    some = [reviews.texts[i] for i in np.random.default_rng(0).permutation(len(reviews))[:texts]]
+    encoder = make_encoder("minilm")
+    lm, tokenizer = load_causal_lm("smollm2")
+    depth = layer_count(lm)
+    ways: dict[str, Callable[[list[str]], object]] = {
+        "MiniLM": lambda part: encoder.encode(part, cached=False),
+        "SmolLM2-135M, all layers": lambda part: hidden_states(lm, tokenizer, part, [depth]),
+    }
+    found = {}
+    with one_thread():
+        for name, way in ways.items():
+            way(some[:16])
+            started = time.process_time()
+            way(some)
+            found[name] = {"texts_per_cpu_second": texts / (time.process_time() - started)}
+    return found
 
 
 def endpoint(texts: int, slots: int = 16, seconds: float = 0.04) -> dict[str, float]:
@@ -159,7 +195,7 @@ def kill_processes(kills: int) -> dict[str, int]:
         corpus = pa.table({"text": texts, "label": ["yes", "no"] * (len(texts) // 2)})
         pq.write_table(corpus, folder / "c.parquet")
         pq.write_table(corpus.slice(0, 60), folder / "d.parquet")
-        command = [sys.executable, "-c", _PREDICT, "label", str(folder / "d.parquet"), "--teacher", url]
+        command = [sys.executable, "-c", _CALL, "label", str(folder / "d.parquet"), "--teacher", url]
         command += ["--mode", "zero-shot", "--corpus", str(folder / "c.parquet"), "--quiet"]
         command += ["--out", str(folder / "out.parquet")]
         environment = {**_one_thread(), "QDLLM_CACHE": str(folder / "cache")}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qdllm import errors
 from qdllm.data import Piece, cache_dir
 from qdllm.errors import QdllmError, WorkError
 from qdllm.extras import require
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["share_out"]
 
+_log = logging.getLogger(__name__)
 _MOST_TASKS = 10_000  # of Ray's own blocks; each may hold many of ours
 
 
@@ -44,7 +46,9 @@ def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator
     MissingExtraError
         If Ray is not installed.
     WorkError
-        If the cluster cannot be reached or fails; what an actor raised on purpose is raised as it is.
+        If the cluster cannot be reached or fails.
+    QdllmError
+        What an actor raised on purpose, when all other blocks are done.
     """
     ray = require("ray", "ray", "sharing out to a cluster")
     data = require("ray.data", "ray", "sharing out to a cluster")
@@ -63,10 +67,17 @@ def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator
             num_cpus=1,
             concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
         )
+        refused: list[QdllmError] = []
         for row in counts.iter_rows():
-            yield int(row["rows"])
+            if row["kind"]:
+                refused.append(getattr(errors, row["kind"], WorkError)(row["refused"]))
+                _log.warning("%s; the other blocks go on", row["refused"])
+            else:
+                yield int(row["rows"])
+        if refused:
+            raise refused[0]
     except ray.exceptions.RayError as error:
-        raise _own(error) or WorkError(
+        raise WorkError(
             f"Ray at {address}: {str(error).strip().splitlines()[-1]}; "
             "the same command goes on from what is done"
         ) from error
@@ -84,7 +95,14 @@ class _Actor:
         self._worker = worker
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {"rows": np.array([self._worker.read(piece) for piece in batch["piece"]])}
+        """Work on a batch of one piece; an error raised on purpose is data: Ray would lose its kind."""
+        (piece,) = batch["piece"]
+        rows, kind, refused = 0, "", ""
+        try:
+            rows = self._worker.read(piece)
+        except QdllmError as error:
+            kind, refused = type(error).__name__, str(error)
+        return {"rows": np.array([rows]), "kind": [kind], "refused": [refused]}
 
 
 def _connect(ray: Any, address: str) -> None:
@@ -98,12 +116,3 @@ def _connect(ray: Any, address: str) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise WorkError(f"Ray at {address}: cannot be reached ({reason})") from error
-
-
-def _own(error: BaseException | None) -> QdllmError | None:
-    """Find what was raised on purpose under what Ray made of it."""
-    while error is not None:
-        if isinstance(error, QdllmError):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
