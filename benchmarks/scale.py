@@ -26,6 +26,7 @@ from qdllm.machine import describe_machine
 _SCHEMA = {"name": "qdllm.scale", "version": 1}
 _PARTS = ("predict", "rates", "endpoint", "processes", "workers", "ray", "tuned")
 _RATE, _MEGABYTES, _ENDPOINT, _RAY, _GAIN, _KEPT = 30_000, 600, 0.9, 1.7, 0.01, 0.98  # the bars
+_CORE_HOUR = 0.04
 _MARKS = {True: "met", False: "missed", None: "not measured"}
 
 
@@ -120,6 +121,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines += ["", "Other ways, texts a CPU second, one thread, nothing cached:", ""]
         for name, row in parts["rates"]["found"].items():
             lines.append(f"- {name}: {row['texts_per_cpu_second']:,.0f}")
+    if "rates" in parts and "predict" in parts:
+        lines += _plan(parts)
     if "tuned" in parts:
         lines += _teachers(parts["tuned"]["found"])
     lines += ["", "Measured on:", ""]
@@ -137,6 +140,19 @@ def _predictions(found: dict[str, Any]) -> list[str]:
     for size, row in found["sizes"].items():
         numbers = (row["texts_per_second"], row["texts_per_cpu_second"], row["peak_mb"])
         lines.append(f"| {int(size):,} | " + " | ".join(f"{number:,.0f}" for number in numbers) + " |")
+    return lines
+
+
+def _plan(parts: dict[str, Any]) -> list[str]:
+    """Hours of one core and money, by the measured rates, for more and more texts."""
+    last = max(parts["predict"]["found"]["sizes"].items(), key=lambda item: int(item[0]))[1]
+    ways = {"student on n-grams": last, **parts["rates"]["found"]}
+    title = f"Core hours, and money at {_CORE_HOUR} an hour (an assumption: put your own), from those rates:"
+    lines = ["", title, "", "| texts | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+    for power in range(6, 11):
+        hours = [10**power / row["texts_per_cpu_second"] / 3600 for row in ways.values()]
+        cells = [f"{hour:,.2f} h, {_CORE_HOUR * hour:,.2f}" for hour in hours]
+        lines.append(f"| 10^{power} | " + " | ".join(cells) + " |")
     return lines
 
 

@@ -52,7 +52,7 @@ def teach(
     ] = None,
     step_tokens: Annotated[
         int | None,
-        typer.Option(help="Tokens computed at once, for memory [2048].", rich_help_panel=TRAINING),
+        typer.Option(help="Tokens computed at once, for memory [1024].", rich_help_panel=TRAINING),
     ] = None,
     patience: Annotated[
         int | None,

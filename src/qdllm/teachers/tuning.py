@@ -55,7 +55,7 @@ class TuningSettings(BaseModel):
     weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False, description="Of the adapters and the head.")
     batch_size: int = Field(32, ge=1, description="Rows a step.")
     step_tokens: int = Field(
-        2048, ge=1, description="Tokens computed at once; gradients of a step are summed over such pieces."
+        1024, ge=1, description="Tokens computed at once; gradients of a step are summed over such pieces."
     )
     epochs: int = Field(3, ge=1, description="Passes over the training rows, at most.")
     patience: int = Field(3, ge=1, description="Looks, two an epoch, without a better loss before stopping.")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qdllm.teachers.endpoints.choices import score_logprobs, score_samples
+from qdllm.teachers.endpoints.choices import score_logprobs, score_votes, vote
 
 
 def position(**chances: float) -> tuple[bytes, dict[bytes, float]]:
@@ -61,4 +61,5 @@ def test_an_answer_without_a_class_prefers_none(answer: list) -> None:
 
 def test_samples_are_counted_with_half_an_answer_ahead() -> None:
     answers = ["Yes.", "yes", '"no"', "The answer is yes!", "yes or no?", "I do not know", "nothing"]
-    assert proba(score_samples(answers, ["no", "yes"])) == [round(1.5 / 6, 6), round(4.5 / 6, 6)]
+    votes = sum(vote(answer, ["no", "yes"]) for answer in answers)
+    assert proba(score_votes(votes)) == [round(1.5 / 6, 6), round(4.5 / 6, 6)]

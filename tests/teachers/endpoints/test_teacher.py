@@ -141,13 +141,15 @@ def test_many_threads_never_set_more_aside_than_there_is(tmp_path: Path) -> None
     assert Ledger(tmp_path / "ledger").total() == budget.spent
 
 
+@pytest.mark.parametrize("scoring", ["logprobs", "samples"])
 def test_an_interruption_pays_nothing_twice(
-    server: Any, reviews: TextDataset, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, reviews: TextDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scoring: str
 ) -> None:
+    times = 2 if scoring == "samples" else 1
     server.seconds = 0.05
     few = reviews.texts[:40]
-    first = teacher(server, tmp_path, concurrency=4)
-    first.classes, first._scoring = reviews.classes, "logprobs"
+    first = teacher(server, tmp_path, concurrency=4, scoring=scoring, samples=times)
+    first.classes = reviews.classes
     calls = iter(range(100))
 
     def interrupt(*arguments: Any, **options: Any) -> Any:
@@ -162,11 +164,11 @@ def test_an_interruption_pays_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         first.predict_proba(few)
     answered = sum(server.texts.values())
-    assert 0 < answered < len(few)
-    again = teacher(server, tmp_path)
-    again.classes, again._scoring = reviews.classes, "logprobs"
+    assert 0 < answered < times * len(few)
+    again = teacher(server, tmp_path, scoring=scoring, samples=times)
+    again.classes = reviews.classes
     assert again.predict_proba(few).shape == (40, 2)
-    assert set(server.texts.values()) == {1} and len(server.texts) == len(few)
+    assert set(server.texts.values()) == {times} and len(server.texts) == len(few)
 
 
 def test_requests_go_out_side_by_side_but_not_faster_than_allowed(

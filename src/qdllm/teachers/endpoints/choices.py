@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Position", "score_logprobs", "score_samples"]
+__all__ = ["Position", "score_logprobs", "score_votes", "vote"]
 
 Position = tuple[bytes, Mapping[bytes, float]]
 """The token that was written, and the log-probabilities of it and of its alternatives; a token may end inside
@@ -62,26 +62,29 @@ def score_logprobs(positions: Sequence[Position], words: Sequence[str]) -> NDArr
     return np.where(np.isfinite(scores), scores, floor).astype(np.float64)
 
 
-def score_samples(answers: Sequence[str], words: Sequence[str]) -> NDArray[np.float64]:
-    """Return the log of each word's share of the answers, each word half an answer ahead.
+def vote(answer: str, words: Sequence[str]) -> NDArray[np.float64]:
+    """Return which of the words a sampled answer names: 1 there and 0 elsewhere, shape (C,).
+
+    All 0 where it names none, or more than one.
+    """
+    named = _named(answer, [word.casefold() for word in words])
+    return np.array([float(i == named) for i in range(len(words))])
+
+
+def score_votes(votes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log of each word's share of the votes, each word half a vote ahead.
 
     Parameters
     ----------
-    answers : sequence of str
-        One that names no word, or more than one, is left out.
-    words : sequence of str, length C
+    votes : ndarray, shape (…, C)
+        How often each word was named.
 
     Returns
     -------
-    ndarray, shape (C,)
+    ndarray, shape (…, C)
     """
-    counts = np.full(len(words), _PSEUDO_COUNT)
-    spelled = [word.casefold() for word in words]
-    for answer in answers:
-        named = _named(answer, spelled)
-        if named is not None:
-            counts[named] += 1
-    return np.asarray(np.log(counts / counts.sum()))
+    counts = votes + _PSEUDO_COUNT
+    return np.asarray(np.log(counts / counts.sum(axis=-1, keepdims=True)))
 
 
 def _clean(answer: bytes) -> str:

@@ -20,7 +20,7 @@ from qdllm.data import VectorCache
 from qdllm.errors import ConfigError, DataError
 from qdllm.progress import progress
 from qdllm.teachers.endpoints.budget import Budget, Ledger, Usage
-from qdllm.teachers.endpoints.choices import score_logprobs, score_samples
+from qdllm.teachers.endpoints.choices import score_logprobs, score_votes, vote
 from qdllm.teachers.endpoints.client import Client, Message, RefusedError, check_url
 from qdllm.teachers.endpoints.settings import EndpointSettings, Scoring
 from qdllm.teachers.prompted import TEMPLATE, Example, PromptedTeacher
@@ -30,6 +30,7 @@ __all__ = ["EndpointTeacher"]
 
 _TOP = 20  # alternatives a position: the most that servers give
 _CHARACTERS_A_TOKEN = 4  # a text is cut here, where no tokenizer is at hand; estimates count bytes alike
+_SAME = 1e-9  # scores of an answer that prefers no class
 _TRIES = 3  # answers without log-probabilities before a server counts as one that has none
 _log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class EndpointTeacher(PromptedTeacher):
 
     def _logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         logits = super()._logits(texts)
-        silent = int((np.ptp(logits + self._offset, axis=1) == 0).sum())
+        silent = int((np.ptp(logits + self._offset, axis=1) < _SAME).sum())
         if silent:
             _log.warning("%s: %d of %d answers name no class", self.name, silent, len(texts))
         spent = self._budget.spent - self._budget.before
@@ -152,24 +153,29 @@ class EndpointTeacher(PromptedTeacher):
         """Return scores, shape (n, C), asking for those that are not kept yet."""
         if not texts:
             return np.empty((0, len(self.classes)))
-        keys = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
         cache = self._find_cache(texts, examples, leave_one_out=leave_one_out)
-        scores = cache.get_many(keys)
-        missing = [key for key in keys if key not in scores]
+        keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+        rounds = range(self.endpoint.samples if self._scoring == "samples" else 1)
+        asked = {f"{key}{i or ''}": (text, i) for key, text in zip(keys, texts, strict=True) for i in rounds}
+        answers = cache.get_many(asked)
+        missing = [key for key in asked if key not in answers]
 
         def ask(key: str) -> NDArray[np.float64]:
-            return self._score(keys[key], examples(keys[key]))
+            text, i = asked[key]
+            return self._ask_once(text, examples(text), i)
 
-        with progress(f"asking {self._model_name}", len(keys), done=len(scores), quiet=self.quiet) as advance:
+        with progress(
+            f"asking {self._model_name}", len(asked), done=len(answers), quiet=self.quiet
+        ) as advance:
 
             def keep(found: dict[str, NDArray[np.float64]]) -> None:
                 cache.put_many(found)
-                scores.update({key: vector.astype(np.float32) for key, vector in found.items()})
+                answers.update({key: vector.astype(np.float32) for key, vector in found.items()})
                 advance(len(found))
 
             _ask_all(ask, missing, self._client, keep)
-        own = [scores[hashlib.sha256(text.encode()).hexdigest()] for text in texts]
-        return np.stack(own).astype(np.float64)
+        total = np.array([sum(answers[f"{key}{i or ''}"] for i in rounds) for key in keys], dtype=np.float64)
+        return score_votes(total) if self._scoring == "samples" else total
 
     def _find_cache(
         self, texts: Sequence[str], examples: Callable[[str], list[Example]], *, leave_one_out: bool
@@ -179,7 +185,6 @@ class EndpointTeacher(PromptedTeacher):
             "kind": "endpoint label scores",
             "url": self.name,
             "model": self._model_name,
-            "samples": self.endpoint.samples,
             "template": self.template,
             "instruction": self._instruction_text,
             "examples": [list(example) for example in self._examples],
@@ -214,17 +219,14 @@ class EndpointTeacher(PromptedTeacher):
                 return "logprobs"
         return "samples"
 
-    def _score(self, text: str, examples: list[Example]) -> NDArray[np.float64]:
-        """Ask about one text, shape (C,)."""
+    def _ask_once(self, text: str, examples: list[Example], number: int) -> NDArray[np.float64]:
+        """Return one answer's scores, or one sample's vote, shape (C,)."""
         messages, options = self._messages(text, examples), self._options(self._scoring)
         if self._scoring == "logprobs":
             answer = self._client.ask(messages, options, self._budget, need_logprobs=True)
             return score_logprobs(answer.positions or (), self._words)
-        answers = [
-            self._client.ask(messages, {**options, "seed": self.seed + i}, self._budget).text
-            for i in range(self.endpoint.samples)
-        ]
-        return score_samples(answers, self._words)
+        options["seed"] = self.seed + number
+        return vote(self._client.ask(messages, options, self._budget).text, self._words)
 
     def _options(self, scoring: Scoring) -> dict[str, Any]:
         longest = max(len(word.encode()) for word in self._words)
