@@ -57,7 +57,7 @@ def test_the_documented_names_of_the_subpackages():
         "encoders": ["load_encoder", "make_encoder"],
         "simulate": ["NoiseModel", "NoisySimulator", "StatevectorSimulator"],
         "student": ["Student", "TextStudent"],
-        "teachers": ["SoftLabels", "make_teacher"],
+        "teachers": ["SoftLabels", "TuningSettings", "fine_tune", "make_teacher"],
     }
     for package, names in documented.items():
         assert set(names) <= set(importlib.import_module(f"qdllm.{package}").__all__), package

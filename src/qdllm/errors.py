@@ -18,6 +18,8 @@
         │   ├── NetworkError
         │   ├── HashMismatchError
         │   └── DiskFullError
+        ├── EndpointError            a model server could not be reached, or kept failing
+        │   └── BudgetError          the next request might pass the budget
         ├── TrainingError            training did not lead to finite parameters
         └── InstallError             the compiled kernel does not fit the code         (ImportError)
 
@@ -26,11 +28,13 @@ A message is one line that says what is wrong, where (file, row, column), and wh
 
 __all__ = [
     "BackendError",
+    "BudgetError",
     "CircuitError",
     "ConfigError",
     "CredentialsError",
     "DataError",
     "DiskFullError",
+    "EndpointError",
     "FetchError",
     "HashMismatchError",
     "InstallError",
@@ -112,6 +116,14 @@ class HashMismatchError(FetchError):
 
 class DiskFullError(FetchError):
     """There is no room for the file."""
+
+
+class EndpointError(WorkError):
+    """A model server could not be reached, or gave no usable answer however often it was asked."""
+
+
+class BudgetError(EndpointError):
+    """The next request might pass the budget; what was paid for is kept."""
 
 
 class TrainingError(WorkError):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qdllm.circuits import ANSATZE
 from qdllm.errors import ConfigError
 from qdllm.files import write_text
+from qdllm.teachers import EndpointSettings
 
 __all__ = ["DataConfig", "EncoderConfig", "RunConfig", "StudentConfig", "TeacherConfig"]
 
@@ -48,7 +49,9 @@ class TeacherConfig(_Section):
     """Who teaches."""
 
     source: str = Field(
-        "smollm2", description="`smollm2`, a Hugging Face path or name, or a Parquet of probabilities."
+        "smollm2",
+        description="`smollm2`, a Hugging Face path or name, `http(s)://…` of a server, or a Parquet of "
+        "probabilities.",
     )
     mode: Literal["auto", "zero-shot", "few-shot", "probe", "classifier"] = Field(
         "auto", description="How a language model is asked; `auto` takes what is better on validation rows."
@@ -64,6 +67,7 @@ class TeacherConfig(_Section):
         None, ge=1, description="Layer that a probe reads, from 1; by default the best on validation rows."
     )
     labels: str | None = Field(None, description="A Parquet of soft labels made by `qdllm label`.")
+    endpoint: EndpointSettings = Field(EndpointSettings(), description="How a server is asked.")
 
 
 class EncoderConfig(_Section):
