@@ -6,6 +6,7 @@ from qdllm.pipeline.demo import demo, demo_config
 from qdllm.pipeline.distill import distill
 from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
 from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
+from qdllm.pipeline.report import report_run
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.search import search
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
@@ -25,6 +26,7 @@ __all__ = [
     "label_texts",
     "load_texts",
     "predict",
+    "report_run",
     "save_drawing",
     "search",
     "student_folder",

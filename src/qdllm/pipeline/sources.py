@@ -24,9 +24,18 @@ from qdllm.encoders import Encoder, Features, TransformerEncoder, make_encoder
 from qdllm.errors import DataError
 from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, Teacher, label_dataset, make_teacher
 
-__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "encode_with", "label_texts", "load_texts"]
+__all__ = [
+    "Encoded",
+    "Texts",
+    "embed_texts",
+    "encode_texts",
+    "encode_with",
+    "label_texts",
+    "load_texts",
+    "teacher_of",
+]
 
 DEMO = "demo:"
 NO_TEACHER = "none"
@@ -122,8 +131,18 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         return labels
     if config.teacher.source == NO_TEACHER:
         return None
+    teacher = teacher_of(config)
+    if isinstance(teacher, FileTeacher):
+        _refuse_leak(teacher.labels, texts, config.teacher.source)
+        _refuse_other_visibility(teacher.labels, config, config.teacher.source)
+    labels = label_dataset(teacher, texts.dataset, texts.split)
+    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
+
+
+def teacher_of(config: RunConfig) -> Teacher:
+    """Make the teacher of a configuration, not fitted yet."""
     asked = config.teacher
-    teacher = make_teacher(
+    return make_teacher(
         asked.source,
         mode=asked.mode,
         seed=config.seed,
@@ -132,11 +151,6 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         shots=asked.shots,
         layer=asked.layer,
     )
-    if isinstance(teacher, FileTeacher):
-        _refuse_leak(teacher.labels, texts, config.teacher.source)
-        _refuse_other_visibility(teacher.labels, config, config.teacher.source)
-    labels = label_dataset(teacher, texts.dataset, texts.split)
-    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
 
 
 def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
