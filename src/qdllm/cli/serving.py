@@ -34,3 +34,25 @@ def report(
         print_json(found)
     else:
         typer.echo(f"{out}: {found['verdict']['decision']}")
+
+
+@app.command()
+def serve(
+    run: RunArgument,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated: student, surrogate, teacher [student, and surrogate if made]."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8000,
+    quiet: Quiet = False,
+) -> None:
+    """Serve predictions over HTTP, with a page to try texts on. Ctrl-C stops it.
+
+    Where the environment variable QDLLM_TOKEN is set, clients have to send it as bearer token.
+    """
+    from qdllm import pipeline
+
+    log_to_stderr(quiet)
+    names = None if models is None else [name.strip() for name in models.split(",") if name.strip()]
+    pipeline.serve_run(run, models=names, host=host, port=port, quiet=quiet)

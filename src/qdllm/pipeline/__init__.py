@@ -9,6 +9,7 @@ from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predict
 from qdllm.pipeline.report import report_run
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.search import search
+from qdllm.pipeline.serve import serve_run
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "report_run",
     "save_drawing",
     "search",
+    "serve_run",
     "student_folder",
     "write_predictions",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from qdllm.errors import ConfigError
@@ -55,6 +56,7 @@ def _student(path: str | Path) -> TextModel:
     student = TextStudent.from_pretrained(student_folder(path))
 
     def predict_proba(texts: Sequence[str]) -> NDArray[np.float64]:
+        torch.set_num_threads(1)  # on few texts more cost more time than they save
         return student.student_.predict_proba(student.encoder_.encode(texts, cached=False))
 
     return TextModel("student", tuple(map(str, student.classes_)), predict_proba)

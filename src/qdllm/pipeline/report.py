@@ -43,8 +43,8 @@ def report_run(
 ) -> dict[str, Any]:
     """Write the report of a run, and every number in it as JSON beside it.
 
-    The first report of a run also measures how long a text takes its teacher, student and surrogate, and keeps
-    that in the run.
+    The first report of a run also measures how long a text takes its teacher, student and surrogate, and
+    keeps that in the run.
 
     Parameters
     ----------

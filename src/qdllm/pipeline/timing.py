@@ -27,8 +27,8 @@ _SCHEMA = {"name": "qdllm.timing", "version": 1}
 def time_run(run: RunFolder, *, quiet: bool = False) -> dict[str, Any]:
     """Return what timing.json of a run holds, measuring what is not in it yet.
 
-    From text to probabilities, on texts of the run, in one batch, with one thread, nothing cached. What cannot
-    be timed here has a reason in the place of a time.
+    From text to probabilities, on texts of the run, in one batch, with one thread, nothing cached. What
+    cannot be timed here has a reason in the place of a time.
 
     Parameters
     ----------

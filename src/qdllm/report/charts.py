@@ -1,4 +1,4 @@
-"""Charts and the circuit as inline SVG: coloured by the page's style sheet, so that they follow light and dark.
+"""Charts and the circuit as inline SVG, coloured by the page's style sheet: they follow light and dark.
 
 A mark names the fields of report.json that it stands for. The numbers along an axis are no figures.
 """
@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from qdllm.circuits import Circuit
 from qdllm.circuits.drawing import columns
 from qdllm.report.numbers import Figure
 
-__all__ = ["Point", "Series", "draw_circuit", "intervals", "lines", "scatter"]
+__all__ = ["Point", "Series", "draw_circuit", "intervals", "lines", "reliability", "scatter"]
 
 _WIDTH, _HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 16, 48
@@ -108,14 +108,7 @@ def lines(series: Sequence[Series], *, title: Markup, x_label: Markup, y_label: 
     x = _Axis.over((p.x.raw for p in points), _LEFT, _WIDTH - _RIGHT, log=True, pad=0.02)
     y = _Axis.over((p.y.raw for p in points), _HEIGHT - _BOTTOM, _TOP, log=True)
     parts = _frame(x, y, x_label, y_label, _si, _si)
-    taken: list[tuple[float, float]] = []
-    for one in series:
-        places = [(x.place(p.x.raw), y.place(p.y.raw)) for p in one.points]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.kind, path))
-        parts += [_mark(point, *place) for point, place in zip(one.points, places, strict=True)]
-        end_x, end_y = places[-1]
-        parts.append(_text(end_x + 10, _free(taken, end_x, end_y + 4), one.label))
+    parts += _joined(series, x, y)
     return _svg(parts, title)
 
 
@@ -129,14 +122,7 @@ def reliability(series: Sequence[Series], *, title: Markup, x_label: Markup, y_l
     parts.append(
         Markup('<line class="diagonal" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(*ends)
     )
-    taken: list[tuple[float, float]] = []
-    for one in series:
-        places = [(x.place(p.x.raw), y.place(p.y.raw)) for p in one.points]
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.kind, path))
-        parts += [_mark(point, *place) for point, place in zip(one.points, places, strict=True)]
-        end_x, end_y = places[-1]
-        parts.append(_text(end_x + 10, _free(taken, end_x, end_y + 4), one.label))
+    parts += _joined(series, x, y)
     return _svg(parts, title)
 
 
@@ -208,7 +194,20 @@ def _gate(name: str, number: int, x: float, y: float) -> Markup:
     box = Markup('<rect class="gate {}" x="{}" y="{}" width="26" height="18" rx="3"/>').format(
         kind, x - 13, y - 9
     )
-    return box + _text(x, y + 4, Markup(escape(name)), anchor="middle")
+    return box + _text(x, y + 4, name, anchor="middle")
+
+
+def _joined(series: Sequence[Series], x: _Axis, y: _Axis) -> list[Markup]:
+    """Draw lines with their points, each named at its end."""
+    parts, taken = list[Markup](), list[tuple[float, float]]()
+    for one in series:
+        places = [(x.place(p.x.raw), y.place(p.y.raw)) for p in one.points]
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.kind, path))
+        parts += [_mark(point, *place) for point, place in zip(one.points, places, strict=True)]
+        end_x, end_y = places[-1]
+        parts.append(_text(end_x + 10, _free(taken, end_x, end_y + 4), one.label))
+    return parts
 
 
 def _frame(
@@ -229,7 +228,7 @@ def _frame(
                 _LEFT, at, _WIDTH - _RIGHT, at
             )
         )
-        parts.append(_text(_LEFT - 6, at + 4, Markup(write_y(value)), anchor="end", kind="tick"))
+        parts.append(_text(_LEFT - 6, at + 4, write_y(value), anchor="end", kind="tick"))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(_text(middle, _HEIGHT - 8, x_label, anchor="middle"))
     turned = Markup('<g transform="translate(14 {}) rotate(-90)">{}</g>')
@@ -239,7 +238,7 @@ def _frame(
 
 def _tick_x(at: float, bottom: float, written: str) -> Markup:
     grid = Markup('<line class="grid" x1="{0:.1f}" y1="{1}" x2="{0:.1f}" y2="{2}"/>').format(at, _TOP, bottom)
-    return grid + _text(at, bottom + 16, Markup(escape(written)), anchor="middle", kind="tick")
+    return grid + _text(at, bottom + 16, written, anchor="middle", kind="tick")
 
 
 def _mark(point: Point, x: float, y: float) -> Markup:
@@ -248,7 +247,7 @@ def _mark(point: Point, x: float, y: float) -> Markup:
     )
 
 
-def _text(x: float, y: float, text: Markup, *, anchor: str = "start", kind: str = "name") -> Markup:
+def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "name") -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
         kind, x, y, anchor, text
     )
@@ -278,7 +277,7 @@ def _si(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:g}".replace("-", "−") if abs(value) < 1e-9 else f"{100 * value:.4g}"
+    return f"{100 * value:.4g}"
 
 
 def _points(value: float) -> str:

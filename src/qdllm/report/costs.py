@@ -125,7 +125,7 @@ def _model(name: str, timed: Mapping[str, Any] | None, prices: Prices) -> Found:
 
 
 def _making(evidence: Evidence, teacher: Mapping[str, Any], prices: Prices) -> float | None:
-    """Computing: the teacher labels all rows but the test rows, and the student is trained."""
+    """Price the computing: the teacher labels all rows but the test rows, the student is trained."""
     if prices.core_hour is None:
         return None
     rows = evidence.metrics["rows"]

@@ -38,8 +38,7 @@ def _read(path: Path) -> dict[str, Any]:
         backend = str(content["backend"])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not the result of a run on a backend ({error}); run it again") from error
-    last = ways["mitigated"] or ways["raw"]
-    exact = ways["exact"]
+    exact, last = ways["exact"], ways["mitigated"] or ways["raw"]
     return {
         "backend": backend,
         "chip": backend.startswith(_CHIPS) and not backend.lower().endswith("sim"),
@@ -53,7 +52,7 @@ def _read(path: Path) -> dict[str, Any]:
     }
 
 
-def _accuracy(found: Mapping[str, Any]) -> dict[str, float | None]:
+def _accuracy(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "value": float(found["accuracy"]),
         "low": found.get("accuracy_low"),

@@ -82,7 +82,8 @@ def _status(value: float | None, limit: float, at_most: bool) -> str:
 
 
 def _of(found: Mapping[str, Any] | None, name: str) -> float | None:
-    return None if found is None else found[name]
+    value: float | None = None if found is None else found[name]
+    return value
 
 
 def _lead(comparison: Mapping[str, Any] | None) -> float | None:
@@ -102,10 +103,13 @@ def _gain(comparison: Mapping[str, Any] | None) -> float | None:
     found = {m["name"]: m["difference"] for m in comparison["models"] if m["difference"] is not None}
     if any(name not in found for name in PARTS):
         return None
-    # A difference that is not shown after the adjustment for several tests is no gain, whatever its interval.
-    return min(
-        found[name]["low"] if found[name]["p"] < ALPHA else min(found[name]["low"], 0.0) for name in PARTS
-    )
+    return min(_least(found[name]) for name in PARTS)
+
+
+def _least(difference: Mapping[str, float]) -> float:
+    """Return the lower end of the interval; one not shown after the adjustment for several tests is no gain."""
+    low = difference["low"]
+    return low if difference["p"] < ALPHA else min(low, 0.0)
 
 
 def _loss(devices: list[Mapping[str, Any]], *, chip: bool) -> float | None:

@@ -132,7 +132,9 @@ class Formatter:
     def number(self, figure: Figure, name: str) -> Markup:
         """Write a number in the format of this name, with its source and its exact value."""
         if figure.raw is None:
-            return Markup('<span class="missing" data-from="{}">{}</span>').format(figure.pointer, self.missing)
+            return Markup('<span class="missing" data-from="{}">{}</span>').format(
+                figure.pointer, self.missing
+            )
         text = FORMATS[name](figure.raw).replace("-", "−")
         return Markup('<data value="{}" data-from="{}" data-as="{}">{}</data>').format(
             json.dumps(figure.raw), figure.pointer, name, text

@@ -77,7 +77,7 @@ class _Words:
         return lambda figure: self.numbers.number(figure, name)
 
     def model(self, name: Figure | str) -> Markup:
-        """What a model is called in this language; its own name where it has no other."""
+        """Return what a model is called in this language, or its own name where it has no other."""
         key = f"model.{name.raw if isinstance(name, Figure) else name}"
         return self.say(key) if key in self.catalogue else Markup("{}").format(name)
 

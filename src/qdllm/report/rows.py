@@ -30,8 +30,8 @@ Found = dict[str, Any]
 def data(evidence: Evidence) -> Found:
     """Count rows, classes, dropped duplicates, and labels that the teacher contradicts."""
     rows, duplicates = evidence.predictions, evidence.duplicates
-    counts = Counter(zip(rows.labels, rows.part.tolist(), strict=True))
-    classes = [
+    counts: Counter[tuple[str | None, str]] = Counter(zip(rows.labels, rows.part.tolist(), strict=True))
+    classes: list[Found] = [
         {"name": name, **{part: counts[name, part] for part in ("train", "validation", "test")}}
         for name in rows.classes
     ]
@@ -134,7 +134,7 @@ def _bins(proba: NDArray[np.float64], truth: NDArray[np.int64]) -> list[Found]:
 
 
 def examples(evidence: Evidence) -> Found | None:
-    """Return test rows where the student is wrong, surest first, and where it is right and its teacher not."""
+    """Return test rows where the student is wrong, surest first, and where only its teacher is."""
     rows, texts = evidence.predictions, evidence.texts
     if texts is None or not len(rows.tested):
         return None

@@ -1,7 +1,7 @@
 """The first page: a decision, five sentences and the risks, all made from figures by stated rules.
 
-The rule: stop where the student is too far below its teacher, or a simpler model is shown to be better by more
-than the limit; go to a cloud chip where every gate before it is passed; else go on in simulation.
+The rule: stop where the student is too far below its teacher, or a simpler model is shown to be better by
+more than the limit; go to a cloud chip where every gate before it is passed; else go on in simulation.
 """
 
 from __future__ import annotations
