@@ -11,7 +11,7 @@ import pytest
 import qdllm
 
 PACKAGES = ["qdllm"] + [info.name for info in pkgutil.walk_packages(qdllm.__path__, "qdllm.") if info.ispkg]
-MODULES = ["qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
+MODULES = ["qdllm.catalogue", "qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -54,6 +54,8 @@ def test_the_documented_names_of_the_subpackages():
         "data": ["ASSETS", "TextDataset", "deduplicate", "read_dataset", "row_id", "split_dataset"],
         "distill": ["DistillationLoss"],
         "encoders": ["load_encoder", "make_encoder"],
+        "pipeline": ["compare_run", "report_run"],
+        "report": ["PRICES"],
         "simulate": ["StatevectorSimulator"],
         "student": ["Student", "TextStudent"],
         "teachers": ["SoftLabels", "make_teacher"],

@@ -1,5 +1,7 @@
 """A small run with a teacher and a comparison, whose classes are hard to write."""
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -34,20 +36,15 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     texts, labels = make_texts(300)
     data = folder / "data.csv"
-    lines = [
-        f'"{text}","{label.replace(chr(34), chr(34) * 2)}"' for text, label in zip(texts, labels, strict=True)
-    ]
-    data.write_text("\n".join(["text,label", *lines, lines[0]]) + "\n", encoding="utf-8")
+    with data.open("w", encoding="utf-8", newline="") as file:
+        rows = list(zip(texts, labels, strict=True))
+        csv.writer(file).writerows([("text", "label"), *rows, rows[0]])
     probabilities = np.full((300, 3), 0.04)
     order = sorted(CLASSES)
     for i in range(300):
         probabilities[i, order.index(CLASSES[i % 3])] = 0.92
-    SoftLabels(
-        TextDataset.from_lists(texts).row_ids,
-        tuple(order),
-        probabilities,
-        meta={"teacher": "oracle", "mode": "file"},
-    ).write(folder / "labels.parquet")
+    ids, meta = TextDataset.from_lists(texts).row_ids, {"teacher": "oracle", "mode": "file"}
+    SoftLabels(ids, tuple(order), probabilities, meta=meta).write(folder / "labels.parquet")
     config = RunConfig.model_validate(
         {
             "data": {"path": str(data)},

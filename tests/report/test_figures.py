@@ -68,11 +68,8 @@ def test_rows_and_labels_are_counted(found, rows):
 
 def test_confusions_are_those_of_scikit_learn(found, rows):
     test = [i for i, part in enumerate(rows["part"]) if part == "test"]
-    expected = confusion_matrix(
-        [rows["label"][i] for i in test],
-        [rows["predicted"][i] for i in test],
-        labels=found["confusion"]["classes"],
-    )
+    truth, chosen = [rows["label"][i] for i in test], [rows["predicted"][i] for i in test]
+    expected = confusion_matrix(truth, chosen, labels=found["confusion"]["classes"])
     assert np.array_equal(found["confusion"]["student"]["matrix"], expected)
 
 
@@ -93,12 +90,8 @@ def test_examples_are_errors(found, rows):
         assert one["student"] != one["label"]
     for one in found["examples"]["better"]:
         assert one["student"] == one["label"] != one["teacher"]
-    wrong = sum(
-        p != y
-        for p, y, part in zip(rows["predicted"], rows["label"], rows["part"], strict=True)
-        if part == "test"
-    )
-    assert found["examples"]["n_wrong"] == wrong
+    told = zip(rows["predicted"], rows["label"], rows["part"], strict=True)
+    assert found["examples"]["n_wrong"] == sum(p != y for p, y, part in told if part == "test")
     sure = [one["confidence"] for one in found["examples"]["wrong"]]
     assert sure == sorted(sure, reverse=True)
 
@@ -197,13 +190,10 @@ def _judged(found, *, share=0.99, half=0.02, gain=0.02, lead=-0.03, noise=0.005)
     others = [model("svm", -lead)]
     if gain is not None:
         others += [model("no-circuit", gain), model("no-entanglement", gain)]
+    own = {"share_of_teacher": share, "student": {**found["own"]["student"], "half_width": half}}
     figures = {
         **found,
-        "own": {
-            **found["own"],
-            "share_of_teacher": share,
-            "student": {**found["own"]["student"], "half_width": half},
-        },
+        "own": {**found["own"], **own},
         "comparison": {**found["comparison"], "models": others},
         "devices": [] if noise is None else [{"chip": False, "loss": noise}],
     }

@@ -1,5 +1,6 @@
 """The page: every number has its field, nothing comes from elsewhere, and anybody can read it."""
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -18,11 +19,9 @@ LANGUAGES = ("en", "ja")
 SCALE = {"percent": 100, "points": 100}  # how a number of this form is written; all others as they are
 
 
-def make_figures(evidence, student, **changes):
+def make_figures(evidence, student):
     prices = Prices.read(PRICES)
-    return figures(
-        evidence, student, prices, assumed_prices=True, version="1.2", date="2026-01-31", **changes
-    )
+    return figures(evidence, student, prices, assumed_prices=True, version="1.2", date="2026-01-31")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def written(request, student):
 
 def test_every_number_is_that_of_its_field(written):
     document, page, _ = written
-    numbers = [attributes for attributes in page.every("data")]
+    numbers = page.every("data")
     assert len(numbers) > 100
     shown = iter([data for data, around in page.texts if around[-1][0] == "data"])
     for attributes in numbers:
@@ -123,7 +122,7 @@ def test_it_can_be_read_by_all(written):
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
     assert len(page.every("table")) == len(page.every("caption"))
     titles = [around for _, around in page.texts if around[-1][0] == "title" and around[-2][0] == "svg"]
     assert len(titles) == len(page.every("svg"))

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 testclient = pytest.importorskip("starlette.testclient")
 
-from qdllm.serve import TextModel
-from qdllm.serve.app import Limits, create_app
-from qdllm.serve.watching import JsonLines
+from qdllm.serve import TextModel  # noqa: E402
+from qdllm.serve.app import Limits, create_app  # noqa: E402
+from qdllm.serve.watching import JsonLines  # noqa: E402
 
 CLASSES = ("<b>", "سوق")
 SECRET = "do not log me"
@@ -85,9 +85,10 @@ def test_what_cannot_be_answered_is_refused(client, body):
     assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b'{"texts": ["\\ud800"]}', b'{"texts": [' + b"[" * 5000]
-)
+NO_JSON = [b"", b"{", b"\xff\xfe", b'{"texts": ["\\ud800"]}', b'{"texts": [' + b"[" * 5000]
+
+
+@pytest.mark.parametrize("body", NO_JSON)
 def test_what_is_no_json_is_refused(client, body):
     answer = client.post("/predict", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
@@ -195,9 +196,8 @@ def test_logs_are_json_and_hold_no_text(client, caplog):
     with caplog.at_level(logging.INFO, "qdllm.serve"):
         answer = ask(client, SECRET)
         client.get(f"/{SECRET}?q={SECRET}")
-    lines = [
-        json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "qdllm.serve"
-    ]
+    records = [record for record in caplog.records if record.name == "qdllm.serve"]
+    lines = [json.loads(JsonLines().format(record)) for record in records]
     assert [line["status"] for line in lines] == [200, 404]
     assert lines[0]["request"] == answer.headers["x-request-id"]
     assert SECRET not in json.dumps(lines)

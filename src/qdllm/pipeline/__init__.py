@@ -2,7 +2,7 @@
 
 from qdllm.pipeline.compare import compare_run
 from qdllm.pipeline.config import RunConfig
-from qdllm.pipeline.demo import demo, demo_config
+from qdllm.pipeline.demo import REPORT, demo, demo_config
 from qdllm.pipeline.distill import distill
 from qdllm.pipeline.inspect import describe_circuit, inspect_circuit, save_drawing
 from qdllm.pipeline.predict import evaluate, export_qasm, predict, write_predictions
@@ -13,6 +13,7 @@ from qdllm.pipeline.serve import serve_run
 from qdllm.pipeline.sources import embed_texts, label_texts, load_texts
 
 __all__ = [
+    "REPORT",
     "RunConfig",
     "RunFolder",
     "compare_run",

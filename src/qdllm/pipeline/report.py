@@ -11,7 +11,7 @@ import qdllm
 from qdllm.catalogue import Catalogue
 from qdllm.data import DuplicateReport
 from qdllm.errors import ConfigError, DataError
-from qdllm.files import read_json, write_json, write_text
+from qdllm.files import read_versioned, write_json, write_text
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder
 from qdllm.pipeline.sources import load_texts
@@ -110,7 +110,7 @@ def gather(run: RunFolder, *, quiet: bool = False) -> Evidence:
         predictions=predictions,
         texts=texts,
         duplicates=duplicates,
-        compare=read_json(compared) if compared.is_file() else None,
+        compare=read_versioned(compared, "qdllm.compare") if compared.is_file() else None,
         devices=read_devices(run.path / "devices"),
         surrogate=read_surrogate(run.path / "surrogate"),
         timing=time_run(run, quiet=quiet),

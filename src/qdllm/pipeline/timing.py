@@ -10,7 +10,7 @@ import numpy as np
 
 from qdllm.compare import one_thread
 from qdllm.errors import QdllmError
-from qdllm.files import read_json, write_json
+from qdllm.files import read_versioned, write_json
 from qdllm.machine import describe_machine
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.models import MODELS, load_model
@@ -21,7 +21,7 @@ __all__ = ["time_run"]
 
 _TEXTS = {"teacher": 16}  # the rest are fast: 64 texts
 _ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")  # of the processor, where the system tells
-_SCHEMA = {"name": "qdllm.timing", "version": 1}
+_SCHEMA = "qdllm.timing"
 
 
 def time_run(run: RunFolder, *, quiet: bool = False) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def time_run(run: RunFolder, *, quiet: bool = False) -> dict[str, Any]:
         ``models``: for each, ``microseconds`` and ``joules`` a text, and ``reason``.
     """
     path = run.path / "timing.json"
-    known = read_json(path) if path.is_file() else {"models": {}}
+    known = read_versioned(path, _SCHEMA) if path.is_file() else {"models": {}}
     models = {
         name: found
         if (found := known["models"].get(name)) and found["reason"] is None
@@ -51,8 +51,12 @@ def time_run(run: RunFolder, *, quiet: bool = False) -> dict[str, Any]:
         for name in MODELS
     }
     if models == known["models"]:
-        return dict(known)
-    timed = {"schema": _SCHEMA, "machine": describe_machine("torch", "numpy"), "models": models}
+        return known
+    timed = {
+        "schema": {"name": _SCHEMA, "version": 1},
+        "machine": describe_machine("torch", "numpy"),
+        "models": models,
+    }
     write_json(path, timed)
     return timed
 

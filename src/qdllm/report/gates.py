@@ -107,7 +107,7 @@ def _gain(comparison: Mapping[str, Any] | None) -> float | None:
 
 
 def _least(difference: Mapping[str, float]) -> float:
-    """Return the lower end of the interval; one not shown after the adjustment for several tests is no gain."""
+    """Return the lower end of the interval, at most 0 where no difference is left shown."""
     low = difference["low"]
     return low if difference["p"] < ALPHA else min(low, 0.0)
 

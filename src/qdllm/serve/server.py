@@ -74,6 +74,9 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=_STOPPING,
     )
+    host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    logging.getLogger("qdllm.serve").info("listening", extra={"told": {"url": f"http://{address}"}})
     # Once stopped, uvicorn raises the signal again: here it has done its work.
     signal.signal(signal.SIGTERM, lambda *_: None)
     with suppress(KeyboardInterrupt):
