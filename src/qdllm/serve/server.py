@@ -15,6 +15,7 @@ from qdllm.serve.model import TextModel
 
 __all__ = ["open_socket", "serve"]
 
+_LAST_PORT = 65535
 _STOPPING = 10  # seconds that requests in flight are given to end
 
 
@@ -26,11 +27,13 @@ def open_socket(host: str, port: int) -> socket.socket:
     ConfigError
         If the address cannot be had.
     """
+    if not 0 <= port <= _LAST_PORT:
+        raise ConfigError(f"port {port}: a port is a number from 0 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ConfigError(
             f"{host}:{port}: cannot listen there ({reason}); give another --host or --port"
         ) from error
