@@ -71,7 +71,6 @@ def test_texts_get_probabilities_in_order(client):
         {"texts": ["a", " \n"]},
         {"texts": ["a\0b"]},
         {"texts": [1]},
-        {"texts": ["a"], "model": "teacher"},
         {"texts": ["a"], "unknown": 1},
         {"texts": ["a"] * 257},
         {"texts": ["a" * 100_001]},
@@ -83,6 +82,13 @@ def test_what_cannot_be_answered_is_refused(client, body):
     answer = client.post("/predict", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"]
+    assert len(answer.content) < 1000  # the texts are not sent back
+
+
+def test_a_model_that_is_not_served_is_not_found(client):
+    answer = ask(client, "a", model="teacher")
+    assert answer.status_code == 404
+    assert "student" in answer.json()["detail"]
 
 
 NO_JSON = [b"", b"{", b"\xff\xfe", b'{"texts": ["\\ud800"]}', b'{"texts": [' + b"[" * 5000]
@@ -235,4 +241,13 @@ def test_the_page_speaks_the_readers_language(client, query, header, language, s
 def test_openapi_tells_every_refusal(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert paths.keys() == {"/predict", "/health", "/metrics"}
-    assert paths["/predict"]["post"]["responses"].keys() == {"200", "400", "401", "413", "422", "503", "504"}
+    assert paths["/predict"]["post"]["responses"].keys() == {
+        "200",
+        "400",
+        "401",
+        "404",
+        "413",
+        "422",
+        "503",
+        "504",
+    }

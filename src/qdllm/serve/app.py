@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
@@ -19,14 +21,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 
 import qdllm
-from qdllm.data import TextDataset
+from qdllm.data import MAX_TEXT_CHARS, TextDataset
 from qdllm.errors import RequestError
 from qdllm.serve.batches import Batches, Busy
 from qdllm.serve.model import TextModel
 from qdllm.serve.page import LANGUAGES, STATIC, page
 from qdllm.serve.watching import LimitBody, Metrics, Watch
 
-__all__ = ["Limits", "create_app"]
+__all__ = ["MAX_TEXTS", "Limits", "create_app"]
+
+MAX_TEXTS = 256
+"""Of one request."""
 
 _PATHS = frozenset({"/", "/predict", "/health", "/metrics", "/openapi.json"})
 _BEARER = HTTPBearer(auto_error=False)
@@ -44,8 +49,6 @@ class Limits:
 
     Parameters
     ----------
-    texts : int
-        Of one request.
     n_bytes : int
         Of one request's body.
     waiting : int
@@ -56,17 +59,21 @@ class Limits:
         Texts that a model is asked about at once.
     """
 
-    texts: int = 256
     n_bytes: int = 1_000_000
     waiting: int = 64
     seconds: float = 10.0
     batch: int = 512
 
 
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+
+
 class _Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    texts: list[str] = Field(min_length=1, description="Texts to classify, none empty.")
+    texts: list[Text] = Field(
+        min_length=1, max_length=MAX_TEXTS, description="Texts to classify, none blank or with a NUL."
+    )
     model: str | None = Field(None, description="Which model is asked, the first of /health by default.")
 
 
@@ -95,8 +102,9 @@ class _Refusal(BaseModel):
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": _Refusal, "description": "The body is not JSON."},
     401: {"model": _Refusal, "description": "A bearer token is needed."},
+    404: {"model": _Refusal, "description": "There is no model of this name."},
     413: {"model": _Refusal, "description": "The body is too large."},
-    422: {"model": _Refusal, "description": "A text or the model cannot be used."},
+    422: {"model": _Refusal, "description": "A text cannot be used."},
     503: {"model": _Refusal, "description": "Too many requests wait; try again later."},
     504: {"model": _Refusal, "description": "The model took too long."},
 }
@@ -146,6 +154,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.add_exception_handler(RequestValidationError, _refuse)
     app.add_middleware(LimitBody, n_bytes=bounds.n_bytes)
     app.add_middleware(Watch, metrics=metrics, paths=_PATHS)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -155,7 +164,7 @@ def create_app(
     async def predict(question: _Question) -> _Answer:
         """Classify texts."""
         started = time.perf_counter()
-        queue = _checked(question, queues, bounds)
+        queue = _checked(question, queues)
         try:
             proba = await queue.ask(question.texts, bounds.seconds)
         except Busy:
@@ -179,7 +188,7 @@ def create_app(
     async def health() -> _Health:
         """Say that the server runs, and what it serves."""
         classes = {key: list(model.classes) for key, model in models.items()}
-        return _Health(status="ok", qdllm=qdllm.__version__, models=classes, max_texts=bounds.texts)
+        return _Health(status="ok", qdllm=qdllm.__version__, models=classes, max_texts=MAX_TEXTS)
 
     @app.get("/metrics", dependencies=permitted, response_class=Response, responses={401: _REFUSALS[401]})
     async def show_metrics() -> Response:
@@ -190,10 +199,17 @@ def create_app(
     async def show_page(request: Request, lang: str | None = None) -> HTMLResponse:
         asked = request.headers.get("accept-language", "")[:2]
         language = next((one for one in (lang, asked) if one in LANGUAGES), "en")
-        written = page(name, list(models), language, max_texts=bounds.texts, needs_token=token is not None)
+        written = page(name, list(models), language, max_texts=MAX_TEXTS, needs_token=token is not None)
         return HTMLResponse(written, headers=_HEADERS)
 
     return app
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """Say what is wrong with a question, without the text that it is wrong with."""
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    told = [{"where": one["loc"], "what": one["msg"]} for one in found]
+    return Response(json.dumps({"detail": told}), 422, media_type="application/json")
 
 
 def _guard(token: str | None) -> Any:
@@ -210,13 +226,11 @@ def _guard(token: str | None) -> Any:
     return pass_all if token is None else check
 
 
-def _checked(question: _Question, queues: Mapping[str, Batches], bounds: Limits) -> Batches:
+def _checked(question: _Question, queues: Mapping[str, Batches]) -> Batches:
     """Return the queue of the model that is asked for, once the question is one that can be answered."""
     model = next(iter(queues)) if question.model is None else question.model
     if model not in queues:
-        raise HTTPException(422, f"no model of this name; there are {', '.join(queues)}")
-    if len(question.texts) > bounds.texts:
-        raise HTTPException(422, f"{len(question.texts)} texts; at most {bounds.texts} are taken at a time")
+        raise HTTPException(404, f"no model of this name; there are {', '.join(queues)}")
     try:
         TextDataset(tuple(question.texts), name="texts")
     except RequestError as error:
