@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qdllm.encoders import load_encoder
 from qdllm.errors import ConfigError
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.sources import load_texts, teacher_of
 from qdllm.serve import TextModel
 from qdllm.student import TextStudent
+from qdllm.student.text import ENCODER_FOLDER
 from qdllm.teachers import SoftLabels
 
 __all__ = ["MODELS", "load_model"]
@@ -82,4 +85,14 @@ def _teacher(run: RunFolder, *, quiet: bool) -> TextModel:
 
 
 def _surrogate(run: RunFolder) -> TextModel:
-    raise ConfigError(f"{run.path}: has no surrogate; make one with qdllm compile")
+    folder = run.path / "surrogate"
+    if not folder.is_dir():
+        raise ConfigError(f"{run.path}: has no surrogate; make one with qdllm compile")
+    surrogate = import_module("qdllm.surrogate").Surrogate.from_pretrained(folder)
+    encoder = load_encoder(run.student / ENCODER_FOLDER)
+
+    def predict_proba(texts: Sequence[str]) -> NDArray[np.float64]:
+        found = surrogate.predict_proba(encoder.encode(texts, cached=False))
+        return np.asarray(found, dtype=np.float64)
+
+    return TextModel("surrogate", tuple(map(str, surrogate.classes_)), predict_proba)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qdllm.errors import DataError
-from qdllm.files import folder_bytes, read_json
+from qdllm.files import read_versioned
 
 __all__ = ["read_surrogate"]
 
@@ -27,15 +26,14 @@ def read_surrogate(folder: Path) -> dict[str, Any] | None:
     path = folder / "config.json"
     if not path.is_file():
         return None
-    content = read_json(path)
-    try:
-        certificate = content["certificate"]
-        return {
-            "kind": content.get("kind"),
-            "terms": content.get("terms"),
-            "bytes": folder_bytes(folder),
-            "max_error": certificate.get("max_error"),
-            "agreement": certificate.get("agreement"),
-        }
-    except (KeyError, AttributeError, TypeError) as error:
-        raise DataError(f"{path}: not a surrogate that was compiled ({error}); compile it again") from error
+    content = read_versioned(path, "qdllm.surrogate")
+    certificate, size = content["certificate"], content["size"]
+    check = certificate["check"] or {"agreement": None, "certified": None}
+    return {
+        "form": content["form"],
+        "size": ", ".join(f"{value:,} {name}" for name, value in size.items()),
+        "bytes": content["bytes"],
+        "max_error": certificate["max_error"],
+        "agreement": check["agreement"],
+        "certified": check["certified"],
+    }
