@@ -40,9 +40,10 @@ _START_SECONDS = 120.0
 
 
 class Sent(NamedTuple):
-    """A request: when it was due, when it ended (seconds since the start), and whether it was answered."""
+    """A request: when it was due, sent and over (seconds since the start), and whether it was answered."""
 
     due: float
+    begin: float
     end: float
     good: bool
 
@@ -162,9 +163,9 @@ def kill(run: Path, model: str, bodies: list[bytes], rate: float) -> dict[str, A
     return {
         "requests": len(found["sent"]),
         "answered_before": sum(one.good and one.end < killed for one in found["sent"]),
-        "lost": sum(one.due < killed for one in lost),
-        "refused_while_down": sum(killed <= one.due < ready for one in lost),
-        "failed_after": sum(one.due >= ready for one in lost),
+        "lost": sum(one.begin < killed for one in lost),
+        "refused_while_down": sum(killed <= one.begin < ready for one in lost),
+        "failed_after": sum(one.begin >= ready for one in lost),
         "seconds_down": round(ready - killed, 1),
     }
 
@@ -179,8 +180,9 @@ def load(port: int, bodies: list[bytes], rate: float, seconds: float) -> list[Se
         for number in range(lane, total, _CONNECTIONS):
             due = number / rate
             time.sleep(max(0.0, begin + due - time.perf_counter()))
+            sent = time.perf_counter() - begin
             good = post(connection, bodies[number % len(bodies)])
-            lanes[lane].append(Sent(due, time.perf_counter() - begin, good))
+            lanes[lane].append(Sent(due, sent, time.perf_counter() - begin, good))
         connection.close()
 
     threads = [threading.Thread(target=drive, args=(lane,)) for lane in range(_CONNECTIONS)]
