@@ -195,7 +195,7 @@ def _judged(found, *, share=0.99, half=0.02, gain=0.02, lead=-0.03, noise=0.005)
         **found,
         "own": {**found["own"], **own},
         "comparison": {**found["comparison"], "models": others},
-        "devices": [] if noise is None else [{"chip": False, "loss": noise}],
+        "devices": [] if noise is None else [{"kind": "noisy", "loss": noise}],
     }
     figures["gates"] = gates(figures)
     return figures
@@ -240,6 +240,42 @@ def test_a_difference_that_is_not_shown_is_not_called_one(found):
 
 def test_every_gate_has_a_stage(found):
     assert [gate["key"] for gate in found["gates"]] == [key for keys in STAGES.values() for key in keys]
+
+
+def _device(date, **changes):
+    scores = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95}
+    return {
+        "schema": {"name": "qdllm.devices", "version": 1},
+        "backend": "noisy:baihua",
+        "is_real": False,
+        "shots": 1024,
+        "n_rows": 50,
+        "date": date,
+        "calibration": {"id": "c1"},
+        "jobs": [],
+        "exact": scores,
+        "raw": {**scores, "accuracy": 0.85},
+        "mitigated": {**scores, "accuracy": 0.89},
+        **changes,
+    }
+
+
+def test_runs_on_backends_are_told_apart_and_the_latest_counts(found, tmp_path):
+    runs = {
+        "b": _device("2026-01-02"),
+        "a": _device("2026-01-03", mitigated=None),
+        "c": _device("2026-01-01", backend="statevector", calibration=None),
+        "d": _device("2026-01-04", is_real=True, jobs=["j1", "j2"]),
+    }
+    for name, content in runs.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    told = read_devices(tmp_path)
+    assert [run["kind"] for run in told] == ["ideal", "noisy", "noisy", "chip"]
+    assert [run["loss"] for run in told] == pytest.approx([0.01, 0.01, 0.05, 0.01])
+    assert told[3]["jobs"] == "j1, j2"
+    judged = {gate["key"]: gate for gate in gates({**found, "devices": told})}
+    assert (judged["noise"]["value"], judged["noise"]["status"]) == (pytest.approx(0.05), "failed")
+    assert (judged["chip"]["value"], judged["chip"]["status"]) == (pytest.approx(0.01), "passed")
 
 
 def test_devices_and_surrogates_that_are_not_there_are_none(tmp_path):

@@ -33,11 +33,18 @@ def found(evidence, student):
 def full(evidence, student):
     """With all that a run can have, as the readers of devices and surrogates return it."""
     accuracy = {"value": 0.91, "low": 0.88, "high": 0.94}
-    ways = {"exact": accuracy, "raw": accuracy, "mitigated": None}
-    run = {"shots": 1024, "rows": 60, "calibration": None, "loss": 0.005, "accuracy": ways}
+    ways = {"exact": accuracy, "sampled": accuracy, "raw": accuracy, "mitigated": None}
+    run = {
+        "shots": 1024,
+        "rows": 60,
+        "calibration": "<c1>",
+        "date": "2026-01-30",
+        "loss": 0.005,
+        "accuracy": ways,
+    }
     devices = [
-        {"backend": "noisy:baihua", "chip": False, "date": None, "job": None, **run},
-        {"backend": "quafu:Baihua", "chip": True, "date": "2026-01-30", "job": "<7>", **run},
+        {"backend": "noisy:baihua", "kind": "noisy", "jobs": "", "accuracy": ways, **run},
+        {"backend": "quafu:Baihua", "kind": "chip", "jobs": "<7>", "accuracy": ways, **run},
     ]
     surrogate = {
         "form": "sparse",

@@ -1,4 +1,4 @@
-"""The reader of devices/ID.json: what noise, shots and chips did to the student."""
+"""The reader of devices/ID.json: what shots, noise and chips did to the student."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qdllm.errors import DataError
-from qdllm.files import read_json
+from qdllm.files import read_versioned
 
 __all__ = ["read_devices"]
 
-_WAYS = ("exact", "raw", "mitigated")
-_CHIPS = ("ibm:", "quafu:")  # the rest of the backends are simulations of a chip, or of an ideal one
+# Infinitely many shots; shots alone; shots and noise; corrected as far as it goes.
+_WAYS = ("exact", "sampled", "raw", "mitigated")
 
 
 def read_devices(folder: Path) -> list[dict[str, Any]]:
-    """Return the runs on simulated and real chips, by name of file.
+    """Return the runs on backends, the oldest first.
 
     Parameters
     ----------
@@ -28,33 +27,28 @@ def read_devices(folder: Path) -> list[dict[str, Any]]:
     DataError
         If a file there is not what `qdllm run` writes.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
+    found = [read_versioned(path, "qdllm.devices") for path in sorted(folder.glob("*.json"))]
+    return [_told(content) for content in sorted(found, key=lambda content: str(content["date"]))]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    try:
-        ways = {way: _accuracy(content[way]) if content.get(way) else None for way in _WAYS}
-        backend = str(content["backend"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not the result of a run on a backend ({error}); run it again") from error
-    exact, last = ways["exact"], ways["mitigated"] or ways["raw"]
+def _told(content: Mapping[str, Any]) -> dict[str, Any]:
+    accuracy = {way: _accuracy(content.get(way)) for way in _WAYS}
+    exact, last = accuracy["exact"], accuracy["mitigated"] or accuracy["raw"]
+    calibration = content["calibration"]
     return {
-        "backend": backend,
-        "chip": backend.startswith(_CHIPS) and not backend.lower().endswith("sim"),
-        "shots": content.get("shots"),
-        "rows": content.get("rows"),
-        "date": content.get("date"),
-        "job": content.get("job"),
-        "calibration": content.get("calibration"),
-        "accuracy": ways,
-        "loss": None if last is None or exact is None else exact["value"] - last["value"],
+        "backend": content["backend"],
+        "kind": "chip" if content["is_real"] else "ideal" if calibration is None else "noisy",
+        "shots": content["shots"],
+        "rows": content["n_rows"],
+        "date": content["date"],
+        "calibration": None if calibration is None else calibration["id"],
+        "jobs": ", ".join(map(str, content["jobs"])),
+        "accuracy": accuracy,
+        "loss": None if exact is None or last is None else exact["value"] - last["value"],
     }
 
 
-def _accuracy(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "value": float(found["accuracy"]),
-        "low": found.get("accuracy_low"),
-        "high": found.get("accuracy_high"),
-    }
+def _accuracy(found: Mapping[str, Any] | None) -> dict[str, float] | None:
+    if found is None:
+        return None
+    return {"value": found["accuracy"], "low": found["accuracy_low"], "high": found["accuracy_high"]}

@@ -54,8 +54,8 @@ def gates(figures: Mapping[str, Any]) -> list[Found]:
         "test_rows": _of(figures["own"]["student"], "half_width"),
         "control": _lead(figures["comparison"]),
         "circuit": _gain(figures["comparison"]),
-        "noise": _loss(figures["devices"], chip=False),
-        "chip": _loss(figures["devices"], chip=True),
+        "noise": _loss(figures["devices"], "noisy"),
+        "chip": _loss(figures["devices"], "chip"),
         "surrogate": _of(figures["surrogate"], "agreement"),
         "payback": None if figures["costs"]["assumed"] else figures["costs"]["months"],
     }
@@ -112,7 +112,7 @@ def _least(difference: Mapping[str, float]) -> float:
     return low if difference["p"] < ALPHA else min(low, 0.0)
 
 
-def _loss(devices: list[Mapping[str, Any]], *, chip: bool) -> float | None:
+def _loss(devices: list[Mapping[str, Any]], kind: str) -> float | None:
     """Return the accuracy lost on the latest run of this kind."""
-    losses = [run["loss"] for run in devices if run["chip"] is chip and run["loss"] is not None]
+    losses = [run["loss"] for run in devices if run["kind"] == kind and run["loss"] is not None]
     return losses[-1] if losses else None
