@@ -76,9 +76,12 @@ def test_every_number_is_that_of_its_field(written):
     for attributes in numbers:
         value = resolve(document, attributes["data-from"])
         assert json.loads(attributes["value"]) == value
-        text = next(shown).replace("−", "-").replace(",", "").removeprefix("×")
+        text = next(shown).replace("−", "-").replace(",", "")
         if text.startswith("<"):
             assert value < float(text[1:])
+            continue
+        if attributes["data-as"] == "significant":
+            assert float(text) == pytest.approx(value, rel=0.005)
             continue
         expected = value * SCALE.get(attributes["data-as"], 1)
         digits = len(text.partition(".")[2])
@@ -114,6 +117,15 @@ def test_the_marks_of_charts_name_their_fields(written):
     for mark in marks:
         for pointer in mark["data-from"].split():
             assert isinstance(resolve(document, pointer), float)
+
+
+def test_charts_hold_nothing_that_svg_does_not_know(written):
+    _, page, _ = written
+    known = {"title", "g", "line", "circle", "rect", "path", "polyline", "text"}
+    for _, around in page.texts:
+        tags = [tag for tag, _ in around]
+        if "svg" in tags:
+            assert set(tags[tags.index("svg") + 1 :]) <= known
 
 
 def test_nothing_comes_from_elsewhere(written):

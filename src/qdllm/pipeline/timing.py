@@ -27,7 +27,7 @@ _SCHEMA = "qdllm.timing"
 def time_run(run: RunFolder, *, quiet: bool = False) -> dict[str, Any]:
     """Return what timing.json of a run holds, measuring what is not in it yet.
 
-    From text to probabilities, on texts of the run, in one batch, with one thread, nothing cached. What
+    From text to probabilities, on texts of the run, in one batch, nothing cached, in time of one core. What
     cannot be timed here has a reason in the place of a time.
 
     Parameters
@@ -67,9 +67,9 @@ def _time(run: RunFolder, name: str, *, quiet: bool) -> dict[str, Any]:
         texts = _sample(run, _TEXTS.get(name, 64))
         model.predict_proba(texts[:1])  # loads what is loaded late
         with one_thread():
-            before, started = _joules(), time.perf_counter()
+            before, started = _joules(), time.process_time()
             model.predict_proba(texts)
-            seconds, after = time.perf_counter() - started, _joules()
+            seconds, after = time.process_time() - started, _joules()
     except QdllmError as error:
         return {"microseconds": None, "joules": None, "reason": str(error)}
     joules = None if before is None or after is None or after < before else (after - before) / len(texts)

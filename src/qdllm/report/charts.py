@@ -13,12 +13,14 @@ from markupsafe import Markup
 
 from qdllm.circuits import Circuit
 from qdllm.circuits.drawing import columns
+from qdllm.compare.report import pareto_front
 from qdllm.report.numbers import Figure
 
 __all__ = ["Point", "Series", "draw_circuit", "intervals", "lines", "reliability", "scatter"]
 
 _WIDTH, _HEIGHT = 640, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 16, 48
+_LOG_FROM = 3  # times the smallest cost: above that, a cost is drawn on a logarithmic axis
 _LINE = 14  # height of a label
 
 
@@ -28,7 +30,7 @@ class Point:
 
     x: Figure
     y: Figure
-    label: Markup
+    label: str
     kind: str = "other"
 
 
@@ -37,7 +39,7 @@ class Series:
     """Points that a line joins."""
 
     points: Sequence[Point]
-    label: Markup
+    label: str
     kind: str
 
 
@@ -84,10 +86,14 @@ class _Axis:
 
 
 def scatter(points: Sequence[Point], *, title: Markup, x_label: Markup, y_label: Markup) -> Markup:
-    """Draw points of which x, a cost, is on a logarithmic axis, and y is a share, written in percent."""
-    x = _Axis.over((p.x.raw for p in points), _LEFT, _WIDTH - _RIGHT, log=True)
+    """Draw points by a cost and a share; a line joins those that no other beats in both."""
+    costs = [p.x.raw for p in points]
+    x = _Axis.over(costs, _LEFT, _WIDTH - _RIGHT, log=max(costs) > _LOG_FROM * min(costs))
     y = _Axis.over((p.y.raw for p in points), _HEIGHT - _BOTTOM, _TOP, log=False)
     parts = _frame(x, y, x_label, y_label, _si, _percent)
+    front = pareto_front([(p.x.raw, p.y.raw) for p in points])
+    path = " ".join(f"{x.place(cost):.1f},{y.place(share):.1f}" for cost, share in front)
+    parts.append(Markup('<polyline class="front" points="{}"/>').format(path))
     taken: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda p: -p.y.raw):
         at_x, at_y = x.place(point.x.raw), y.place(point.y.raw)
@@ -126,7 +132,7 @@ def reliability(series: Sequence[Series], *, title: Markup, x_label: Markup, y_l
     return _svg(parts, title)
 
 
-def intervals(rows: Sequence[tuple[Figure, Markup]], *, title: Markup, x_label: Markup) -> Markup:
+def intervals(rows: Sequence[tuple[Figure, str]], *, title: Markup, x_label: Markup) -> Markup:
     """Draw differences with their intervals, one under the other, and the line where there is none."""
     height = _TOP + 26 * len(rows) + _BOTTOM
     values = [row[end].raw for row, _ in rows for end in ("low", "high")]
@@ -272,7 +278,7 @@ def _si(value: float) -> str:
     """Write a cost along an axis: 1, 10, 2k, 5M."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{value / size:g}{letter}"
+            return f"{value / size:.4g}{letter}"
     return f"{value:g}"
 
 

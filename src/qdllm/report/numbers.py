@@ -94,11 +94,11 @@ def _plain(scale: float, spec: str) -> Callable[[float], str]:
 
 def _significant(value: float) -> str:
     """Three significant digits, thousands apart: 0.0123, 4.56, 1,230."""
-    size = abs(value)
-    if size == 0 or size >= 100:
-        return f"{value:,.0f}"
-    digits = 2 - int(f"{size:e}".split("e")[1])
-    return f"{value:,.{digits}f}"
+    rounded = float(f"{value:.3g}")
+    if rounded == 0 or abs(rounded) >= 100:
+        return f"{rounded:,.0f}"
+    digits = 2 - int(f"{rounded:e}".split("e")[1])
+    return f"{rounded:,.{digits}f}"
 
 
 def _p(value: float) -> str:
@@ -112,7 +112,6 @@ FORMATS: dict[str, Callable[[float], str]] = {
     "decimal": _plain(1, ".3f"),
     "significant": _significant,
     "p": _p,
-    "times": "×{:g}".format,
 }
 """How a number is written: shares in percent, differences in points, whole numbers, and so on."""
 

@@ -57,6 +57,7 @@ def render(figures: Mapping[str, Any], circuit: Circuit, language: str) -> str:
         sentence=words.sentence,
         model=words.model,
         names=words.names,
+        gates=words.gates,
         as_=words.numbers.number,
         language=language,
         charts=_charts(words, circuit),
@@ -78,8 +79,13 @@ class _Words:
 
     def model(self, name: Figure | str) -> Markup:
         """Return what a model is called in this language, or its own name where it has no other."""
-        key = f"model.{name.raw if isinstance(name, Figure) else name}"
-        return self.say(key) if key in self.catalogue else Markup("{}").format(name)
+        label = self.label(name)
+        return label if isinstance(label, Markup) else Markup("{}").format(name)
+
+    def label(self, name: Figure | str) -> str:
+        """Return the same without an element around it, for a chart."""
+        raw = str(name.raw if isinstance(name, Figure) else name)
+        return self.say(f"model.{raw}") if f"model.{raw}" in self.catalogue else raw
 
     def sentence(self, told: Figure) -> Markup:
         """Write a sentence that names its figures."""
@@ -89,6 +95,13 @@ class _Words:
     def names(self, group: str, keys: Figure) -> Markup:
         """Write several names of the catalogue as a list in a sentence."""
         return self.say("list.comma").join(self.say(f"{group}.{key}") for key in keys.raw)
+
+    def gates(self, keys: Figure) -> Markup:
+        """Write the names of gates as a list in a sentence, each with what became of it."""
+        status = {gate["key"]: gate["status"] for gate in self.root.raw["gates"]}
+        told = [(self.say(f"gate.name.{key}"), self.say(f"status.{status[key]}")) for key in keys.raw]
+        several = [self.say("gate.with_status", name=name, status=became) for name, became in told]
+        return self.say("list.comma").join(several)
 
     def _place(self, pointer: str, form: str) -> Markup:
         figure = Figure(resolve(self.root.raw, pointer), pointer)
@@ -113,7 +126,7 @@ def _charts(words: _Words, circuit: Circuit) -> dict[str, Markup | None]:
     }
     if f.comparison:
         found |= {kind: _pareto(words, kind, cost) for kind, cost in _PARETO.items()}
-        rows = [(m.difference, words.model(m.name)) for m in f.comparison.models if m.difference]
+        rows = [(m.difference, words.label(m.name)) for m in f.comparison.models if m.difference]
         if rows:
             title = say("comparison.differences")
             found["differences"] = charts.intervals(rows, title=title, x_label=say("axis.points"))
@@ -140,7 +153,7 @@ def _pareto(words: _Words, kind: str, cost: str) -> Markup | None:
         whole = model.costs[cost].whole
         if model.accuracy and whole:
             style = "student" if model.name == "student" else str(model.group.raw)
-            points.append(charts.Point(whole, model.accuracy.value, words.model(model.name), style))
+            points.append(charts.Point(whole, model.accuracy.value, words.label(model.name), style))
     if not points:
         return None
     return charts.scatter(
@@ -155,7 +168,7 @@ def _reliability(words: _Words) -> list[charts.Series]:
     several = []
     for name in ("student", "teacher"):
         if (found := words.root.calibration[name]) and found.bins:
-            label = words.model(name)
+            label = words.label(name)
             points = [charts.Point(b.confidence, b.accuracy.value, label, name) for b in found.bins]
             several.append(charts.Series(points, label, name))
     return several
@@ -164,7 +177,7 @@ def _reliability(words: _Words) -> list[charts.Series]:
 def _sensitivity(words: _Words) -> list[charts.Series]:
     several = []
     for place, one in enumerate(words.root.costs.sensitivity):
-        label = words.say("costs.project_factor", factor=words.numbers.number(one.project_factor, "times"))
+        label = words.say("costs.project_factor", factor=f"×{one.project_factor.raw:g}")
         points = [
             charts.Point(point.teacher_factor, point.texts, label, f"s{place}")
             for point in one.points

@@ -146,6 +146,7 @@ def _control(figures: Mapping[str, Any]) -> list[Found]:
                 f"verdict.control.{kind}",
                 control=(f"{place}/name", "model"),
                 difference=(f"{place}/difference", "points"),
+                p=(f"{place}/difference/p", "p"),
                 accuracy=(f"{place}/accuracy/value", "percent"),
             )
         ]
