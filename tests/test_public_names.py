@@ -11,7 +11,7 @@ import pytest
 import qdllm
 
 PACKAGES = ["qdllm"] + [info.name for info in pkgutil.walk_packages(qdllm.__path__, "qdllm.") if info.ispkg]
-MODULES = ["qdllm.catalogue", "qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
+MODULES = ["qdllm.pages", "qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qdllm.catalogue import Catalogue
+from qdllm.pages import Catalogue
 from qdllm.report import PRICES, TEXTS, Predictions, Prices, figures, render
 from qdllm.report.numbers import resolve
 

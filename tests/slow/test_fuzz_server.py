@@ -3,18 +3,18 @@
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-uvicorn = pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
-from qdllm.serve import TextModel, open_socket  # noqa: E402
-from qdllm.serve.app import create_app  # noqa: E402
+from qdllm.serve import TextModel
+from qdllm.serve.app import create_app
+
+from .servers import running
 
 SCHEMATHESIS = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
 
@@ -27,15 +27,8 @@ def address():
         return np.full((len(texts), 2), 0.5)
 
     app = create_app({"student": TextModel("student", ("<b>", "سوق"), halves)}, name="run")
-    with open_socket("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with running(app) as found:
+        yield found
 
 
 def test_nothing_that_is_asked_breaks_it(address, tmp_path):

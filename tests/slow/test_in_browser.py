@@ -5,19 +5,19 @@ Needs Chromium on the PATH, and the packages playwright and axe-playwright-pytho
 
 import csv
 import shutil
-import threading
-import time
 
 import numpy as np
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing")
-uvicorn = pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
 
 from qdllm.pipeline import RunConfig, compare_run, distill, report_run  # noqa: E402
-from qdllm.serve import TextModel, open_socket  # noqa: E402
+from qdllm.serve import TextModel  # noqa: E402
 from qdllm.serve.app import create_app  # noqa: E402
+
+from .servers import running  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 LANGUAGES, WIDTHS, SCHEMES = ("en", "ja"), (1280, 390), ("light", "dark")
@@ -60,15 +60,8 @@ def address():
         return np.stack([share, (1 - share) / 2, (1 - share) / 2], axis=1)
 
     models = {name: TextModel(name, CLASSES, share_of_a) for name in ("student", "surrogate", "teacher")}
-    with open_socket("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(models, name="<run>"), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with running(create_app(models, name="<run>")) as found:
+        yield found
 
 
 @pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES])

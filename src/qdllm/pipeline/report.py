@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import qdllm
-from qdllm.catalogue import Catalogue
 from qdllm.data import DuplicateReport
 from qdllm.errors import ConfigError, DataError
 from qdllm.files import read_versioned, write_json, write_text
+from qdllm.pages import Catalogue
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder
 from qdllm.pipeline.sources import load_texts
@@ -97,16 +96,15 @@ def report_run(
 def gather(run: RunFolder, *, quiet: bool = False) -> Evidence:
     """Read the parts of a run; what was not made is None."""
     metrics = run.read_metrics()
-    if not run.config.is_file():
-        raise DataError(f"{run.config}: missing; run distill again")
+    config = RunConfig.from_toml(run.config, {})
     predictions = Predictions.read(run.predictions, tuple(metrics["classes"]))
-    texts, duplicates = _texts(run, predictions)
+    texts, duplicates = _texts(config, predictions)
     compared = run.path / "compare.json"
     return Evidence(
         name=run.path.resolve().name,
         student=run.student,
         metrics=metrics,
-        config=tomllib.loads(run.config.read_text(encoding="utf-8")),
+        config=config.model_dump(mode="json"),
         predictions=predictions,
         texts=texts,
         duplicates=duplicates,
@@ -117,9 +115,10 @@ def gather(run: RunFolder, *, quiet: bool = False) -> Evidence:
     )
 
 
-def _texts(run: RunFolder, predictions: Predictions) -> tuple[dict[str, str] | None, DuplicateReport | None]:
+def _texts(
+    config: RunConfig, predictions: Predictions
+) -> tuple[dict[str, str] | None, DuplicateReport | None]:
     """Read the run's texts again by row_id; None where they are gone or others by now."""
-    config = RunConfig.from_toml(run.config, {})
     try:
         found = load_texts(config.data, config.seed)
     except DataError:

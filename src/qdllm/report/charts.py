@@ -26,12 +26,12 @@ _LINE = 14  # height of a label
 
 @dataclass(frozen=True)
 class Point:
-    """A mark: where it stands, by two figures, and what it is called; `kind` is its class in the style."""
+    """A mark: where it stands, by two figures, its class in the style, and what is written beside it."""
 
     x: Figure
     y: Figure
-    label: str
-    kind: str = "other"
+    kind: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def scatter(points: Sequence[Point], *, title: Markup, x_label: Markup, y_label:
     for point in sorted(points, key=lambda p: -p.y.raw):
         at_x, at_y = x.place(point.x.raw), y.place(point.y.raw)
         label_y = _free(taken, at_x, at_y + 4)
-        parts.append(_mark(point, at_x, at_y))
+        parts.append(_mark(at_x, at_y, point.kind, point.x, point.y))
         parts.append(
             Markup('<line class="leader" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
                 at_x, at_y, at_x + 8, label_y - 4
@@ -151,8 +151,7 @@ def intervals(rows: Sequence[tuple[Figure, str]], *, title: Markup, x_label: Mar
         parts.append(
             Markup('<line class="whisker" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(low, y, high, y)
         )
-        point = Point(row["low"], row["value"], label, "student")
-        parts.append(_mark(point, value, y))
+        parts.append(_mark(value, y, "student", row["low"], row["value"], row["high"]))
     parts.append(_text((190 + _WIDTH - 24) / 2, height - 8, x_label, anchor="middle"))
     return _svg(parts, title, height)
 
@@ -210,7 +209,7 @@ def _joined(series: Sequence[Series], x: _Axis, y: _Axis) -> list[Markup]:
         places = [(x.place(p.x.raw), y.place(p.y.raw)) for p in one.points]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
         parts.append(Markup('<polyline class="line {}" points="{}"/>').format(one.kind, path))
-        parts += [_mark(point, *place) for point, place in zip(one.points, places, strict=True)]
+        parts += [_mark(*place, p.kind, p.x, p.y) for p, place in zip(one.points, places, strict=True)]
         end_x, end_y = places[-1]
         parts.append(_text(end_x + 10, _free(taken, end_x, end_y + 4), one.label))
     return parts
@@ -247,10 +246,11 @@ def _tick_x(at: float, bottom: float, written: str) -> Markup:
     return grid + _text(at, bottom + 16, written, anchor="middle", kind="tick")
 
 
-def _mark(point: Point, x: float, y: float) -> Markup:
-    return Markup('<circle class="mark {}" cx="{:.1f}" cy="{:.1f}" r="5" data-from="{} {}"/>').format(
-        point.kind, x, y, point.x.pointer, point.y.pointer
-    )
+def _mark(x: float, y: float, kind: str, *figures: Figure) -> Markup:
+    """Draw a dot that names the figures it stands for."""
+    sources = " ".join(figure.pointer for figure in figures)
+    mark = Markup('<circle class="mark {}" cx="{:.1f}" cy="{:.1f}" r="5" data-from="{}"/>')
+    return mark.format(kind, x, y, sources)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "name") -> Markup:

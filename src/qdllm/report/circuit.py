@@ -1,13 +1,13 @@
-"""Figures and a drawing of the circuit."""
+"""Figures of the circuit."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qdllm.circuits import Circuit, analyse, parse_observables
+from qdllm.circuits import analyse, parse_observables
 from qdllm.student import Student
 
-__all__ = ["circuit", "describe"]
+__all__ = ["describe"]
 
 
 def describe(student: Student) -> dict[str, Any]:
@@ -29,9 +29,3 @@ def describe(student: Student) -> dict[str, Any]:
         "amplitudes": 2**found.n_qubits,
         "stages": " → ".join(found.stages),
     }
-
-
-def circuit(student: Student) -> Circuit:
-    """Return the circuit of a student."""
-    found: Circuit = student.model_.circuit
-    return found

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from qdllm.catalogue import Catalogue
 from qdllm.circuits import Circuit
+from qdllm.pages import Catalogue, templates
 from qdllm.report import charts
 from qdllm.report.numbers import FORMATS, Figure, Formatter, resolve
 
@@ -41,13 +40,7 @@ def render(figures: Mapping[str, Any], circuit: Circuit, language: str) -> str:
         If there is no such language.
     """
     words = _Words(figures, Catalogue(TEXTS, language))
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_TEMPLATES)
     environment.filters |= {name: words.format_as(name) for name in FORMATS}
     environment.filters["interval"] = words.numbers.interval
     page = environment.get_template("report.html")
@@ -153,7 +146,7 @@ def _pareto(words: _Words, kind: str, cost: str) -> Markup | None:
         whole = model.costs[cost].whole
         if model.accuracy and whole:
             style = "student" if model.name == "student" else str(model.group.raw)
-            points.append(charts.Point(whole, model.accuracy.value, words.label(model.name), style))
+            points.append(charts.Point(whole, model.accuracy.value, style, words.label(model.name)))
     if not points:
         return None
     return charts.scatter(
@@ -169,7 +162,7 @@ def _reliability(words: _Words) -> list[charts.Series]:
     for name in ("student", "teacher"):
         if (found := words.root.calibration[name]) and found.bins:
             label = words.label(name)
-            points = [charts.Point(b.confidence, b.accuracy.value, label, name) for b in found.bins]
+            points = [charts.Point(b.confidence, b.accuracy.value, name) for b in found.bins]
             several.append(charts.Series(points, label, name))
     return several
 
@@ -179,7 +172,7 @@ def _sensitivity(words: _Words) -> list[charts.Series]:
     for place, one in enumerate(words.root.costs.sensitivity):
         label = words.say("costs.project_factor", factor=f"×{one.project_factor.raw:g}")
         points = [
-            charts.Point(point.teacher_factor, point.texts, label, f"s{place}")
+            charts.Point(point.teacher_factor, point.texts, f"s{place}")
             for point in one.points
             if point.texts
         ]

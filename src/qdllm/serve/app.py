@@ -54,7 +54,7 @@ class Limits:
     waiting : int
         Requests that wait for a model; one more gets 503.
     seconds : float
-        After which a request without an answer gets 504.
+        After which a request whose body has not arrived gets 408, and one without an answer 504.
     batch : int
         Texts that a model is asked about at once.
     """
@@ -65,13 +65,13 @@ class Limits:
     batch: int = 512
 
 
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+_Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
 class _Question(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    texts: list[Text] = Field(
+    texts: list[_Text] = Field(
         min_length=1, max_length=MAX_TEXTS, description="Texts to classify, none blank or with a NUL."
     )
     model: str | None = Field(None, description="Which model is asked, the first of /health by default.")
@@ -103,6 +103,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": _Refusal, "description": "The body is not JSON."},
     401: {"model": _Refusal, "description": "A bearer token is needed."},
     404: {"model": _Refusal, "description": "There is no model of this name."},
+    408: {"model": _Refusal, "description": "The body did not arrive in time."},
     413: {"model": _Refusal, "description": "The body is too large."},
     422: {"model": _Refusal, "description": "A text cannot be used."},
     503: {"model": _Refusal, "description": "Too many requests wait; try again later."},
@@ -155,7 +156,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.add_exception_handler(RequestValidationError, _refuse)
-    app.add_middleware(LimitBody, n_bytes=bounds.n_bytes)
+    app.add_middleware(LimitBody, n_bytes=bounds.n_bytes, seconds=bounds.seconds)
     app.add_middleware(Watch, metrics=metrics, paths=_PATHS)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     permitted = [Depends(_guard(token))]

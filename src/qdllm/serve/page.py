@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from qdllm.catalogue import Catalogue
+from qdllm.pages import Catalogue, templates
 
 __all__ = ["LANGUAGES", "STATIC", "page"]
 
@@ -35,19 +33,16 @@ def page(name: str, models: Sequence[str], language: str, *, max_texts: int, nee
     needs_token : bool
         Whether the page asks for a bearer token.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        t=Catalogue(_TEXTS, language).say,
-        name=name,
-        models=models,
-        language=language,
-        languages=LANGUAGES,
-        max_texts=max_texts,
-        needs_token=needs_token,
+    return (
+        templates(_HERE / "templates")
+        .get_template("page.html")
+        .render(
+            t=Catalogue(_TEXTS, language).say,
+            name=name,
+            models=models,
+            language=language,
+            languages=LANGUAGES,
+            max_texts=max_texts,
+            needs_token=needs_token,
+        )
     )

@@ -15,6 +15,7 @@ from qdllm.serve.model import TextModel
 
 __all__ = ["open_socket", "serve"]
 
+_CONNECTIONS = 512  # open at a time; one more gets 503
 _LAST_PORT = 65535
 _STOPPING = 10  # seconds that requests in flight are given to end
 
@@ -75,6 +76,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=_STOPPING,
     )
     host, port = listener.getsockname()[:2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -77,29 +79,32 @@ class Watch:
 
 
 class LimitBody:
-    """Refuses a request whose body is larger than allowed, before it is read to the end.
+    """Refuses a request whose body is too large, before it is read to the end, or too slow.
 
     Parameters
     ----------
     app : ASGI application
     n_bytes : int
+    seconds : float
     """
 
-    def __init__(self, app: App, n_bytes: int) -> None:
-        self.app, self.n_bytes = app, n_bytes
+    def __init__(self, app: App, n_bytes: int, seconds: float) -> None:
+        self.app, self.n_bytes, self.seconds = app, n_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 413."""
+        """Pass a request on, or answer 413 or 408."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.n_bytes:
-            await self._refuse(send)
+        too_large = length.isdigit() and int(length) > self.n_bytes
+        try:
+            body = None if too_large else await asyncio.wait_for(self._read(receive), self.seconds)
+        except TimeoutError:
+            await _refuse(send, 408, f"the request did not arrive within {self.seconds:g} seconds")
             return
-        body = await self._read(receive)
         if body is None:
-            await self._refuse(send)
+            await _refuse(send, 413, f"the request is larger than {self.n_bytes} bytes")
             return
         given = False
 
@@ -124,11 +129,11 @@ class LimitBody:
             more = message.get("more_body", False)
         return b"".join(parts)
 
-    async def _refuse(self, send: Send) -> None:
-        body = json.dumps({"detail": f"the request is larger than {self.n_bytes} bytes"}).encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+async def _refuse(send: Send, status: int, detail: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})
 
 
 class JsonLines(logging.Formatter):
@@ -143,6 +148,9 @@ class JsonLines(logging.Formatter):
             "event": record.getMessage(),
             **told,
         }
-        if record.exc_info and record.exc_info[0]:
-            line["error"] = record.exc_info[0].__name__  # its message may hold a text
+        if record.exc_info and record.exc_info[0]:  # without its message, which may hold a text
+            line["error"] = record.exc_info[0].__name__
+            line["where"] = [
+                f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(record.exc_info[2])
+            ]
         return json.dumps(line, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Texts for people, by key and language: one TOML file a language, the same keys in each."""
+"""Pages for people: templates, and texts by key, one TOML file a language with the same keys in each."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from qdllm.errors import ConfigError
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "templates"]
 
 
 class Catalogue:
@@ -54,6 +55,17 @@ class Catalogue:
     def say(self, key: str, **places: object) -> Markup:
         """Return a text with its places filled, safe to put into HTML: what is filled in is escaped."""
         return Markup(escape(self.texts[key])).format(**places)  # noqa: S704 - escaped, and so are the places
+
+
+def templates(folder: Path) -> Environment:
+    """Return the templates of a folder: what is filled in is escaped, and nothing may be missing."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, str]:
