@@ -15,12 +15,12 @@ from qdllm.report.costs import PRICES, costs
 from qdllm.report.gates import STAGES, gates
 from qdllm.report.verdict import verdict
 
-from .test_page import make_figures
+from .test_page import figures_of
 
 
 @pytest.fixture(scope="module")
 def found(evidence, student):
-    return make_figures(evidence, student)
+    return figures_of(evidence, student)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qdllm.pages import Catalogue
-from qdllm.report import PRICES, TEXTS, Predictions, Prices, figures, render
+from qdllm.report import PRICES, TEXTS, Predictions, Prices, make_figures, render
 from qdllm.report.numbers import resolve
 
 from .conftest import CLASSES
@@ -19,14 +19,14 @@ LANGUAGES = ("en", "ja")
 SCALE = {"percent": 100, "points": 100}  # how a number of this form is written; all others as they are
 
 
-def make_figures(evidence, student):
+def figures_of(evidence, student):
     prices = Prices.read(PRICES)
-    return figures(evidence, student, prices, assumed_prices=True, version="1.2", date="2026-01-31")
+    return make_figures(evidence, student, prices, assumed_prices=True, version="1.2", date="2026-01-31")
 
 
 @pytest.fixture(scope="module")
 def found(evidence, student):
-    return make_figures(evidence, student)
+    return figures_of(evidence, student)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def full(evidence, student):
         "agreement": 0.998,
         "certified": 0.9,
     }
-    return make_figures(replace(evidence, devices=devices, surrogate=surrogate), student)
+    return figures_of(replace(evidence, devices=devices, surrogate=surrogate), student)
 
 
 def write(found, student, language="en"):
@@ -177,7 +177,7 @@ def test_what_was_run_is_told(full, student):
 
 
 def test_a_report_is_small_and_the_same_twice(evidence, student, found):
-    again = make_figures(evidence, student)
+    again = figures_of(evidence, student)
     assert write(again, student) == write(found, student)
     assert len(write(found, student).encode()) < 3_000_000
 
@@ -203,7 +203,7 @@ def test_a_bare_run_can_be_told_too(evidence, student):
         compare=None,
         timing=None,
     )
-    found = make_figures(bare, student)
+    found = figures_of(bare, student)
     assert found["verdict"]["decision"] == "simulation"
     for language in LANGUAGES:
         Page(write(found, student, language))
@@ -226,7 +226,7 @@ def test_two_hundred_classes_fit(evidence, student):
         proba[::-1],
     )
     wide = replace(evidence, predictions=rows, texts=dict.fromkeys(rows.row_ids, "text"))
-    found = make_figures(wide, student)
+    found = figures_of(wide, student)
     assert found["data"]["n_classes"] == 200
     source = write(found, student)
     assert "And 176 more classes" in Page(source).said()

@@ -21,7 +21,7 @@ from qdllm.report import (
     Evidence,
     Predictions,
     Prices,
-    figures,
+    make_figures,
     read_devices,
     read_surrogate,
     render,
@@ -80,7 +80,7 @@ def report_run(
     Catalogue(TEXTS, language)
     priced = Prices.read(Path(prices or PRICES))
     student = Student.from_pretrained(run.student)
-    found = figures(
+    found = make_figures(
         gather(run, quiet=quiet),
         student,
         priced,

@@ -3,7 +3,7 @@
 from qdllm.report.costs import PRICES, Prices
 from qdllm.report.devices import read_devices
 from qdllm.report.evidence import Evidence, Predictions
-from qdllm.report.figures import figures
+from qdllm.report.figures import make_figures
 from qdllm.report.page import TEXTS, render
 from qdllm.report.surrogate import read_surrogate
 
@@ -13,7 +13,7 @@ __all__ = [
     "Evidence",
     "Predictions",
     "Prices",
-    "figures",
+    "make_figures",
     "read_devices",
     "read_surrogate",
     "render",

@@ -16,10 +16,10 @@ from qdllm.report.rows import calibration, confusion, data, examples
 from qdllm.report.verdict import not_measured, risks, verdict
 from qdllm.student import Student
 
-__all__ = ["figures"]
+__all__ = ["make_figures"]
 
 
-def figures(
+def make_figures(
     evidence: Evidence, student: Student, prices: Prices, *, assumed_prices: bool, version: str, date: str
 ) -> dict[str, Any]:
     """Return what report.json holds: every number of the page, and what the sentences rest on.

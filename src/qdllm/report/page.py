@@ -28,7 +28,7 @@ def render(figures: Mapping[str, Any], circuit: Circuit, language: str) -> str:
     Parameters
     ----------
     figures : mapping
-        What `figures` returned: every number of the page names its field in it.
+        What `make_figures` returned: every number of the page names its field in it.
     circuit : Circuit
         To be drawn.
     language : str
