@@ -11,7 +11,7 @@ import pytest
 import qdllm
 
 PACKAGES = ["qdllm"] + [info.name for info in pkgutil.walk_packages(qdllm.__path__, "qdllm.") if info.ispkg]
-MODULES = ["qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
+MODULES = ["qdllm.pages", "qdllm.errors", "qdllm.extras", "qdllm.files", "qdllm.progress"]
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -55,6 +55,8 @@ def test_the_documented_names_of_the_subpackages():
         "devices": ["ChipRunner", "load_calibration", "lower", "make_backend"],
         "distill": ["DistillationLoss"],
         "encoders": ["load_encoder", "make_encoder"],
+        "pipeline": ["compare_run", "report_run"],
+        "report": ["PRICES"],
         "simulate": ["NoiseModel", "NoisySimulator", "StatevectorSimulator"],
         "student": ["Student", "TextStudent"],
         "teachers": ["SoftLabels", "TuningSettings", "fine_tune", "make_teacher"],

@@ -58,13 +58,15 @@ def demo(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go the whole way on real data: fetch, label, encode, distil, compare."""
+    """Go the whole way on real data: fetch, label, encode, distil, report."""
     from qdllm import pipeline
 
     folder = out or Path("runs") / f"demo-{task}"
     log_to_stderr(quiet)
     metrics = pipeline.demo(task, folder, seed=seed, quiet=quiet)
     print_metrics(metrics, folder, as_json=as_json)
+    if not as_json:
+        typer.echo(f"The report is {folder / pipeline.REPORT}.")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -185,6 +186,12 @@ class RunConfig(_Section):
                 "encoder": self.encoder.model_copy(update={"features": None}),
             }
         )
+
+    def with_teacher_as(self, meta: Mapping[str, Any]) -> Self:
+        """Ask the teacher as soft labels with this meta were asked for: in the same mode, the same layer."""
+        layer = meta["layer"] if meta["mode"] == "probe" else None
+        teacher = self.teacher.model_copy(update={"mode": meta["mode"], "layer": layer})
+        return self.model_copy(update={"teacher": teacher})
 
     def to_toml(self, path: str | Path) -> None:
         """Write the configuration with every field spelled out, but for those that are not set."""
