@@ -1,6 +1,6 @@
 """Students on a simulated chip: accuracy with noise, shots and mitigation; the simulator beside Aer; jobs.
 
-    qdllm bench chips [--runs FOLDER] [--tasks news,topic] [--rows 1000] [--repeats 10] [--out FOLDER]
+    qdllm bench chips [--runs FOLDER] [--tasks news,topic] [--rows 10000] [--repeats 10] [--out FOLDER]
 
 FOLDER of --runs holds a finished run for each task. Test rows are those of the run; corrections are fitted
 on validation rows. Tasks that the file in FOLDER of --out holds already, measured with the same settings, are
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="qdllm bench chips", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/comparison"))
     parser.add_argument("--tasks", default="news,topic,hiding,reviews,spam,emotion", help="comma-separated")
-    parser.add_argument("--rows", type=int, default=1000, help="test rows of a task, at most")
+    parser.add_argument("--rows", type=int, default=10_000, help="test rows of a task, at most")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--kills", type=int, default=_KILLS)
     parser.add_argument("--json", action="store_true")

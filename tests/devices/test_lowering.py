@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from qdllm.circuits import (
+    GATES,
     Circuit,
     analyse,
     input_symbol,
@@ -59,6 +60,23 @@ def test_a_lowered_circuit_has_the_same_observables(ansatz, n_qubits, n_layers, 
     lowered = lower(circuit, parse_observables(labels, n_qubits))
     inputs = np.random.default_rng(1).normal(size=(4, circuit.n_inputs))
     exact = StatevectorSimulator(circuit, labels)(torch.as_tensor(inputs), NONE).numpy()
+    np.testing.assert_allclose(read_exactly(lowered, inputs), exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_circuit_of_any_gates_keeps_its_observables(seed):
+    rng = np.random.default_rng(seed)
+    circuit = Circuit(4)
+    for i in range(20):
+        name = str(rng.choice(list(GATES)))
+        n_qubits, n_angles = GATES[name]
+        symbols = [
+            input_symbol(f"x_{i}_{j}") if rng.random() < 0.7 else rng.normal() for j in range(n_angles)
+        ]
+        circuit = circuit.append(name, rng.permutation(4)[:n_qubits].tolist(), symbols)
+    lowered = lower(circuit)
+    inputs = rng.normal(size=(3, circuit.n_inputs))
+    exact = StatevectorSimulator(circuit)(torch.as_tensor(inputs), NONE).numpy()
     np.testing.assert_allclose(read_exactly(lowered, inputs), exact, atol=1e-12)
 
 

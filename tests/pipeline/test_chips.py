@@ -146,6 +146,31 @@ def test_a_wrong_request_is_one_line_and_status_2(run_folder, call, monkeypatch,
     assert sorted(run.rglob("*")) == before
 
 
+def test_a_chip_costs_something_and_needs_yes(run_folder, call, monkeypatch):
+    pytest.importorskip("quafu")
+    from ..devices.quafu_server import KEY, QuafuServer  # noqa: TID252
+
+    server = QuafuServer()
+    monkeypatch.setenv("QUAFU_BASE_URL", server.url)
+    monkeypatch.setenv("QUAFU_API_KEY", KEY)
+    run, data = run_folder
+    words = ("run", run, data, "--backend", "quafu:Baihua", "--rows", 2, "--quiet")
+    status, _, err = call(*words)
+    assert status == 2
+    assert "quafu:Baihua is a chip" in err
+    assert "give --yes to run them. Nothing was sent" in err
+    assert not server.requests
+    status, out, _ = call(*words, "--yes", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert found["is_real"] is True
+    assert found["jobs"] == list(server.jobs)
+    assert found["calibration"]["measured"] is True
+    assert found["spent"]["circuits"] <= found["cost_estimate"]["circuits"]
+    assert KEY not in json.dumps(found)
+    server.close()
+
+
 def test_a_calibration_with_a_missing_field_is_named(run_folder, call, tmp_path):
     run, data = run_folder
     content = load_calibration("baihua").to_dict()

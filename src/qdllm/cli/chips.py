@@ -44,7 +44,7 @@ def run(
         float, typer.Option(help="Leave out phases that change no product of Zs by more than this.")
     ] = 0.0,
     zero_noise: Annotated[
-        bool, typer.Option("--zero-noise", help="Also extrapolate to no noise, at three times the shots.")
+        bool, typer.Option("--zero-noise", help="Also extrapolate to no noise, at twice the shots.")
     ] = False,
     adaptive: Annotated[
         float | None, typer.Option(help="Also stop shots when the class is decided with this confidence.")

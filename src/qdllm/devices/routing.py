@@ -17,6 +17,7 @@ __all__ = ["route"]
 
 _WIDTH = 300  # partial solutions kept
 _MOST_WIRES = 16
+_LONGEST = 1000
 # A rotation's own parity and flip are built up together, so each counts for less than a phase's.
 _ROTATION_WEIGHT = 0.3
 _DEPTH_WEIGHT = 0.01
@@ -86,7 +87,7 @@ def route(
     Raises
     ------
     TooLargeError
-        If there are too many wires.
+        If there are too many wires, or nothing is found.
     """
     if n_wires > _MOST_WIRES:
         raise TooLargeError(f"{n_wires} qubits are too many to route: at most {_MOST_WIRES}")
@@ -102,6 +103,8 @@ def route(
         [()],
     )
     while not (solved := beam.solved()).any():
+        if len(beam.paths[0]) == _LONGEST:
+            raise TooLargeError(f"no sequence of {_LONGEST} CNOTs on a line of {n_wires} qubits was found")
         beam = _join([beam.after(*move) for move in moves])
         beam = beam.take(_best(beam, spans))
     depths = beam.times.max(axis=1)

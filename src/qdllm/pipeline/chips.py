@@ -186,19 +186,19 @@ def _measure(
         at_chip = noisy.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
         found["predicted"] = scored(noisy.mitigate(noisy.measure(inputs, shots, seed=seed), at_chip))
     corrections = runner.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
-    runs = []
-    for repeat in range(options.repeats):
-        measured = runner.measure(inputs, shots, seed=seed + 1000 * (repeat + 1))
-        runs.append((scored(runner.estimate(measured)), scored(runner.mitigate(measured, corrections))))
-    found["raw"], found["mitigated"] = runs[0]
+    first, *_ = measurements = [
+        runner.measure(inputs, shots, seed=seed + 1000 * (repeat + 1)) for repeat in range(options.repeats)
+    ]
+    raw = [scored(runner.estimate(measured)) for measured in measurements]
+    mitigated = [scored(runner.mitigate(measured, corrections)) for measured in measurements]
+    found["raw"], found["mitigated"] = raw[0], mitigated[0]
     if options.repeats > 1:
         found["repeats"] = {
-            name: [run[position]["accuracy"] for run in runs]
-            for position, name in enumerate(("raw", "mitigated"))
+            "raw": [one["accuracy"] for one in raw],
+            "mitigated": [one["accuracy"] for one in mitigated],
         }
     if options.zero_noise:
-        again = runner.measure(inputs, shots, seed=seed + 1000)
-        found["zero_noise"] = scored(runner.extrapolate(again, corrections.readout, shots, seed=seed + 3))
+        found["zero_noise"] = scored(runner.extrapolate(first, corrections.readout, shots, seed=seed + 3))
     if options.adaptive is not None:
         found["adaptive"] = _adaptive(runner, inputs, corrections, options, scored)
     return found
@@ -273,7 +273,7 @@ def _to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _cost(runner: ChipRunner, n_rows: int, options: ChipOptions) -> dict[str, Any]:
     circuits, shots = runner.plan(n_rows, options.shots)
-    rounds = options.repeats + (2 if options.zero_noise else 0) + (1 if options.adaptive else 0)
+    rounds = options.repeats + bool(options.zero_noise) + bool(options.adaptive)
     more, more_shots = runner.plan(_CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
     circuits, shots = circuits * rounds + more + 2, shots * rounds + more_shots + 2 * _CALIBRATION_SHOTS
     service = getattr(runner.backend, "service", None)
