@@ -110,7 +110,8 @@ def measure(run: RunFolder, max_error: float) -> dict[str, Any]:
         classes=own.classes_.astype(str),
     )
     labels = own.predict(x)
-    regression = LogisticRegression(max_iter=1000).fit(x[rest], labels[rest])
+    # Only its speed is measured; little data and strong regularisation spare its training.
+    regression = LogisticRegression(C=1e-3, max_iter=1000).fit(x[:1000], labels[:1000])
     return {
         name: _measure_one(student, x, x[part == "test"], max_error, regression)
         for name, student in (("student", own), ("paper", paper))
