@@ -6,12 +6,12 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/pip --disable-pip-version-check
 PACKED := pyproject.toml constraints.txt CMakeLists.txt $(wildcard src/kernel/*)
 
-.PHONY: demo test lint types unit slow setup clean
+.PHONY: demo test lint types unit slow docs setup clean
 
 demo: $(STAMP)
 	$(BIN)/qdllm demo
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -27,6 +27,10 @@ unit: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/pytest -q --override-ini addopts= tests/slow
 
+# The site of the documentation, in site/.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 setup: $(STAMP)
 
 # PyTorch comes first and exactly: asked for by a range, pip brings several GB of CUDA packages.
@@ -39,4 +43,4 @@ $(STAMP): $(PACKED)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf site $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -58,8 +58,7 @@ def main() -> None:
         results["tasks"] = earlier["tasks"]
     for task in options.tasks.split(","):
         config = configure(task, options)
-        wanted = json.loads(config.model_dump_json())
-        if results["tasks"].get(task, {}).get("config") == wanted:
+        if is_measured(results["tasks"].get(task), config):
             continue
         folder = options.work / task
         if not is_finished(RunFolder(folder), config):
@@ -67,7 +66,11 @@ def main() -> None:
         found = compare_run(folder, **settings, workers=options.workers, quiet=options.json)
         for plot in folder.glob("compare-*.png"):
             shutil.copyfile(plot, options.out / f"comparison-{task}-{plot.stem.split('-')[1]}.png")
-        results["tasks"][task] = {"config": wanted, "found": found, "bars": judge(found)}
+        results["tasks"][task] = {
+            "config": config.model_dump(mode="json"),
+            "found": found,
+            "bars": judge(found),
+        }
         write_json(path, results)
     write_text(options.out / "comparison.md", as_page(results, options.out))
     print(json.dumps(results, indent=2) if options.json else as_page(results, options.out))
@@ -201,6 +204,11 @@ def _bars(bars: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def is_measured(kept: dict[str, Any] | None, config: RunConfig) -> bool:
+    """Return whether kept results are of this configuration; newer fields count as their defaults."""
+    return kept is not None and RunConfig.model_validate(kept["config"]) == config
+
+
 def is_finished(run: RunFolder, config: RunConfig) -> bool:
     """Return whether a run of this very configuration has finished."""
     return run.metrics.is_file() and RunConfig.from_toml(run.config, {}) == config
@@ -227,23 +235,28 @@ def available_tasks() -> list[str]:
     return [*DEMO_TASKS, *(FILE_TASKS if os.environ.get("QDLLM_TASKS") else ())]
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="qdllm bench comparison", description=(__doc__ or "").splitlines()[0]
-    )
+def add_task_options(parser: argparse.ArgumentParser, work: str) -> None:
+    """Add the options of every benchmark that goes through tasks; `work` is where runs are kept."""
     parser.add_argument("--tasks", default=",".join(available_tasks()), help="comma-separated")
-    parser.add_argument("--seeds", type=int, default=10, help="splits a task")
-    parser.add_argument("--budget", type=int, default=4, help="settings a model")
-    parser.add_argument("--with", dest="groups", default="controls", help="controls, baselines")
     parser.add_argument(
         "--encoder", action="append", default=[], help="for all tasks, or TASK=SPEC; repeatable"
     )
     parser.add_argument("--config", type=Path, help="TOML for all tasks, or a folder of TASK.toml")
-    parser.add_argument("--rows", type=int, help="train on at most so many rows")
     parser.add_argument("--workers", type=int, help="processes")
-    parser.add_argument("--work", type=Path, default=Path("runs/comparison"), help="where runs are kept")
+    parser.add_argument("--work", type=Path, default=Path(work), help="where runs are kept")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="qdllm bench comparison", description=(__doc__ or "").splitlines()[0]
+    )
+    add_task_options(parser, work="runs/comparison")
+    parser.add_argument("--seeds", type=int, default=10, help="splits a task")
+    parser.add_argument("--budget", type=int, default=4, help="settings a model")
+    parser.add_argument("--with", dest="groups", default="controls", help="controls, baselines")
+    parser.add_argument("--rows", type=int, help="train on at most so many rows")
     return parser.parse_args()
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from comparison import available_tasks, configure, is_finished
+from comparison import add_task_options, configure, is_finished, is_measured
 
 from qdllm.compare import resampled_test
 from qdllm.errors import QdllmError
@@ -50,9 +50,9 @@ def main() -> None:
         for task in options.tasks.split(","):
             config = _hide(configure(task, options), labels)
             kept = results["tasks"].setdefault(task, {})
-            wanted = json.loads(config.model_dump_json())
-            if kept.get(str(labels), {}).get("config") != wanted:
-                kept[str(labels)] = {"config": wanted, **measure(config, labels, task, options)}
+            if not is_measured(kept.get(str(labels)), config):
+                found = measure(config, labels, task, options)
+                kept[str(labels)] = {"config": config.model_dump(mode="json"), **found}
                 write_json(path, results)
     write_text(options.out / "few-labels.md", as_page(results))
     plot(results, options.out / "few-labels.png")
@@ -188,18 +188,10 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="qdllm bench few-labels", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--tasks", default=",".join(available_tasks()), help="comma-separated")
+    add_task_options(parser, work="runs/few-labels")
     parser.add_argument("--labels", default="16,64,256", help="labels a class, comma-separated")
     parser.add_argument("--draws", type=int, default=10, help="draws of split and labels")
     parser.add_argument("--budget", type=int, default=1, help="settings a model")
-    parser.add_argument(
-        "--encoder", action="append", default=[], help="for all tasks, or TASK=SPEC; repeatable"
-    )
-    parser.add_argument("--config", type=Path, help="TOML for all tasks, or a folder of TASK.toml")
-    parser.add_argument("--workers", type=int, help="processes")
-    parser.add_argument("--work", type=Path, default=Path("runs/few-labels"), help="where runs are kept")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)

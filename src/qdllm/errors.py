@@ -7,14 +7,19 @@
     │   ├── DataError                a text, a label, a row, a column, a file of data  (ValueError)
     │   ├── ConfigError              an option or a configuration field                (ValueError)
     │   ├── CircuitError             a gate, a circuit, its inputs or parameters       (ValueError)
+    │   ├── CredentialsError         a key of a chip's service is missing, expired or refused
     │   ├── SavedModelError          a saved student is missing, truncated or altered  (ValueError)
     │   ├── TooLargeError            more memory than this machine has                 (MemoryError)
     │   └── MissingExtraError        an optional package is not installed              (ImportError)
     └── WorkError                    the request was right, the work failed: exit status 1
+        ├── BackendError             a chip or its service is offline, refused, or answered wrongly
+        │   └── JobUnknownError      whether a job was accepted is not known; it is not sent again unasked
         ├── FetchError               an asset could not be brought
         │   ├── NetworkError
         │   ├── HashMismatchError
         │   └── DiskFullError
+        ├── EndpointError            a model server could not be reached, or kept failing
+        │   └── BudgetError          the next request might pass the budget
         ├── TrainingError            training did not lead to finite parameters
         └── InstallError             the compiled kernel does not fit the code         (ImportError)
 
@@ -22,13 +27,18 @@ A message is one line that says what is wrong, where (file, row, column), and wh
 """
 
 __all__ = [
+    "BackendError",
+    "BudgetError",
     "CircuitError",
     "ConfigError",
+    "CredentialsError",
     "DataError",
     "DiskFullError",
+    "EndpointError",
     "FetchError",
     "HashMismatchError",
     "InstallError",
+    "JobUnknownError",
     "MissingExtraError",
     "NetworkError",
     "QdllmError",
@@ -64,6 +74,10 @@ class CircuitError(RequestError, ValueError):
     """A gate, circuit, observable, input or parameter is not usable."""
 
 
+class CredentialsError(RequestError):
+    """A key is missing, expired or refused; the message names the environment variable that holds it."""
+
+
 class SavedModelError(RequestError, ValueError):
     """A saved model folder is missing, truncated, altered or of an unknown version."""
 
@@ -80,6 +94,14 @@ class WorkError(QdllmError):
     """The request was right; carrying it out failed."""
 
 
+class BackendError(WorkError):
+    """A chip or its service is offline, has refused, or has answered what cannot be read."""
+
+
+class JobUnknownError(BackendError):
+    """A job's answer never came and its service cannot be asked; sending it again might pay twice."""
+
+
 class FetchError(WorkError):
     """An asset could not be brought."""
 
@@ -94,6 +116,14 @@ class HashMismatchError(FetchError):
 
 class DiskFullError(FetchError):
     """There is no room for the file."""
+
+
+class EndpointError(WorkError):
+    """A model server could not be reached, or gave no usable answer however often it was asked."""
+
+
+class BudgetError(EndpointError):
+    """The next request might pass the budget; what was paid for is kept."""
 
 
 class TrainingError(WorkError):

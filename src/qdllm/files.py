@@ -18,6 +18,7 @@ __all__ = [
     "file_sha256",
     "folder_bytes",
     "read_json",
+    "read_versioned",
     "write_json",
     "write_text",
 ]
@@ -121,6 +122,21 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{source}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise DataError(f"{source}: not valid JSON ({error})") from error
+
+
+def read_versioned(path: str | Path, name: str, version: int = 1) -> dict[str, Any]:
+    """Read a JSON file of ours, and check that it is of this schema.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is not JSON, or holds something else.
+    """
+    content = read_json(path)
+    expected = {"name": name, "version": version}
+    if not isinstance(content, dict) or content.get("schema") != expected:
+        raise DataError(f"{path}: not of schema {name}, version {version}; make it again")
+    return content
 
 
 def _umask() -> int:

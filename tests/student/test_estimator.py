@@ -95,25 +95,43 @@ def test_validation_rows_are_not_learned_from(moons):
     assert np.array_equal(*fits)
 
 
-def test_an_interrupted_fit_goes_on_bit_for_bit(moons, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("rounds", "stopped_in"), [(0, 7), (1, 22)])
+def test_an_interrupted_fit_goes_on_bit_for_bit(moons, tmp_path, monkeypatch, rounds, stopped_in):
     X, y = moons
-    straight = Student(**SMALL).fit(X, y)
+    patient = {**SMALL, "patience": 15, "self_training": rounds}
+    straight = Student(**patient).fit(X, y)
     from qdllm.distill import training
 
     calls, original = [], training._run_epoch
 
-    def stop_in_epoch_seven(*args):
+    def stop(*args):
         calls.append(1)
-        if len(calls) == 7:
+        if len(calls) == stopped_in:
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(training, "_run_epoch", stop_in_epoch_seven)
+    monkeypatch.setattr(training, "_run_epoch", stop)
     with pytest.raises(KeyboardInterrupt):
-        Student(**SMALL).fit(X, y, checkpoint=tmp_path / "c")
-    monkeypatch.setattr(training, "_run_epoch", original)
-    resumed = Student(**SMALL).fit(X, y, checkpoint=tmp_path / "c")
+        Student(**patient).fit(X, y, checkpoint=tmp_path / "c")
+    before = len(calls)
+    resumed = Student(**patient).fit(X, y, checkpoint=tmp_path / "c")
+    assert len(calls) - before == 15 * (rounds + 1) - stopped_in + 1
     assert np.array_equal(resumed.predict_proba(X), straight.predict_proba(X))
+
+
+def test_a_round_of_self_training_learns_from_the_students_own_squared_probabilities(moons):
+    X, y = moons
+    lesson = {
+        "labelled": np.arange(len(y)) < 20,
+        "validation": np.arange(len(y)) % 5 == 4,
+        "soft_labels": np.where(y[:, None] == [0, 1], 0.6, 0.4),
+    }
+    first = Student(**SMALL).fit(X, y, **lesson)
+    own = first.predict_proba(X) ** 2
+    second = Student(**SMALL).fit(X, y, **{**lesson, "soft_labels": own / own.sum(axis=1, keepdims=True)})
+    both = Student(**SMALL, self_training=1).fit(X, y, **lesson)
+    assert np.allclose(both.predict_proba(X), second.predict_proba(X), atol=1e-4)
+    assert not np.allclose(both.predict_proba(X), first.predict_proba(X), atol=1e-2)
 
 
 @pytest.mark.parametrize("change", [{"n_qubits": 4}, {"n_layers": 2}, {"encoding": "tanh"}])
@@ -155,6 +173,7 @@ def test_parameter_counts_of_the_papers_student():
         ({"n_qubits": 0}, CircuitError, "qubit"),
         ({"n_qubits": 40}, TooLargeError, "40 qubits"),
         ({"validation_fraction": 1.0}, ConfigError, "validation_fraction"),
+        ({"self_training": -1}, ConfigError, "self_training"),
     ],
 )
 def test_parameters_out_of_range_are_refused(moons, wrong, error, says):

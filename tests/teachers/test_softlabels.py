@@ -61,7 +61,7 @@ def test_a_foreign_files_columns_are_sorted_and_rounded_rows_accepted(tmp_path: 
         ({"row_id": ["r"], "p:a": [float("nan")], "p:b": [0.5]}, "row 1: nan"),
         ({"row_id": ["r"], "p:a": [None], "p:b": [1.0]}, "row 1: nan"),
         ({"row_id": ["r"], "p:a": [1.5], "p:b": [-0.5]}, "numbers from 0 to 1"),
-        ({"row_id": ["r", "r"], "p:a": [0.5, 0.5], "p:b": [0.5, 0.5]}, "there twice"),
+        ({"row_id": ["r", "r"], "p:a": [0.5, 0.4], "p:b": [0.5, 0.6]}, "there twice"),
         ({"row_id": ["r"], "p:a": ["much"], "p:b": ["little"]}, "other than numbers"),
     ],
 )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from qdllm.cli.app import app
 from qdllm.cli.options import (
+    ENDPOINT,
     TEACHING,
     TRAINING,
     AsJson,
     Charset,
     ConfigFile,
+    CorpusData,
     DataArgument,
     EncoderSpec,
     GroupColumn,
     LabelColumn,
     LabelsPerClass,
     Quiet,
+    RayAddress,
     Seed,
     TeacherMode,
     TeacherSpec,
@@ -29,6 +32,10 @@ from qdllm.cli.options import (
 )
 from qdllm.cli.printing import log_to_stderr, print_metrics, print_report
 from qdllm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qdllm.data import Corpus
+    from qdllm.pipeline import RunConfig
 
 
 @app.command()
@@ -51,13 +58,15 @@ def demo(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go the whole way on real data: fetch, label, encode, distil, compare."""
+    """Go the whole way on real data: fetch, label, encode, distil, report."""
     from qdllm import pipeline
 
     folder = out or Path("runs") / f"demo-{task}"
     log_to_stderr(quiet)
     metrics = pipeline.demo(task, folder, seed=seed, quiet=quiet)
     print_metrics(metrics, folder, as_json=as_json)
+    if not as_json:
+        typer.echo(f"The report is {folder / pipeline.REPORT}.")
 
 
 @app.command()
@@ -72,6 +81,26 @@ def label(
     group: GroupColumn = None,
     encoding: Charset = None,
     labels_per_class: LabelsPerClass = None,
+    model: Annotated[
+        str | None, typer.Option(help="The server's name of the model.", rich_help_panel=ENDPOINT)
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Money that is never passed.", rich_help_panel=ENDPOINT)
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(help="Tokens that are never passed.", rich_help_panel=ENDPOINT)
+    ] = None,
+    price_in: Annotated[
+        float | None, typer.Option(help="Price of a million prompt tokens [0].", rich_help_panel=ENDPOINT)
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(help="Price of a million answered tokens [0].", rich_help_panel=ENDPOINT)
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Requests under way at once [8].", rich_help_panel=ENDPOINT)
+    ] = None,
+    corpus: CorpusData = None,
+    ray: RayAddress = None,
     config: ConfigFile = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -86,10 +115,27 @@ def label(
         {
             "seed": seed,
             "data": data_section(data, test, text, label_column, group, encoding, labels_per_class),
-            "teacher": {"source": teacher, "mode": mode},
+            "teacher": {
+                "source": teacher,
+                "mode": mode,
+                "endpoint": {
+                    "model": model,
+                    "budget": budget,
+                    "budget_tokens": budget_tokens,
+                    "price_in": price_in,
+                    "price_out": price_out,
+                    "concurrency": concurrency,
+                },
+            },
         },
     ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
+    if corpus is not None:
+        rows = pipeline.label_corpus(
+            settings, texts, _open_corpus(corpus, settings), out, ray=ray, quiet=quiet
+        )
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
     labels = pipeline.label_texts(settings, texts)
     if labels is None:
         raise ConfigError("label needs a --teacher")
@@ -108,6 +154,8 @@ def embed(
     label_column: LabelColumn = None,
     group: GroupColumn = None,
     encoding: Charset = None,
+    corpus: CorpusData = None,
+    ray: RayAddress = None,
     config: ConfigFile = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -126,6 +174,12 @@ def embed(
         },
     ).without_files()
     texts = pipeline.load_texts(settings.data, settings.seed)
+    if corpus is not None:
+        rows = pipeline.embed_corpus(
+            settings, texts, _open_corpus(corpus, settings), out, ray=ray, quiet=quiet
+        )
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
     width = pipeline.embed_texts(settings, texts, out)
     report = {
         "rows": len(texts.dataset),
@@ -212,3 +266,9 @@ def distill(
     )
     metrics = pipeline.distill(settings, out, quiet=quiet)
     print_metrics(metrics, out, as_json=as_json)
+
+
+def _open_corpus(path: str, settings: RunConfig) -> Corpus:
+    from qdllm.data import Corpus
+
+    return Corpus(path, text=settings.data.text, encoding=settings.data.charset)

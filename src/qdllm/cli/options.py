@@ -9,17 +9,20 @@ import typer
 
 __all__ = [
     "DATA",
+    "ENDPOINT",
     "TEACHING",
     "TRAINING",
     "AsJson",
     "Charset",
     "ConfigFile",
+    "CorpusData",
     "DataArgument",
     "EncoderSpec",
     "GroupColumn",
     "LabelColumn",
     "LabelsPerClass",
     "Quiet",
+    "RayAddress",
     "RunArgument",
     "Seed",
     "TeacherMode",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 DATA, TRAINING, TEACHING = "Data", "Training", "Teacher and encoder"
+ENDPOINT = "A server that teaches"
 
 DataArgument = Annotated[
     str, typer.Argument(help="CSV, TSV, JSONL, Parquet, or a folder with one per class.")
@@ -64,7 +68,8 @@ TeacherSpec = Annotated[
     str | None,
     typer.Option(
         "--teacher",
-        help="smollm2, a Hugging Face path or name, a Parquet of probabilities, or none [smollm2].",
+        help="smollm2, a Hugging Face path or name, http(s)://… of a server, a Parquet of probabilities, "
+        "some joined by +, or none [smollm2].",
         rich_help_panel=TEACHING,
     ),
 ]
@@ -81,6 +86,13 @@ EncoderSpec = Annotated[
         help="minilm, tfidf, ngrams, a Hugging Face path or name, NAME@LAYER, or some joined by + [minilm].",
         rich_help_panel=TEACHING,
     ),
+]
+CorpusData = Annotated[
+    str | None,
+    typer.Option("--corpus", help="Any number of texts, in the place of DATA, which it is fitted to."),
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray", help="Share the blocks out to a Ray cluster: auto, local or HOST:PORT.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seeds every random choice [0].")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML; options go before it.")]

@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from qdllm.cli.app import app
-from qdllm.cli.options import AsJson, Charset, DataArgument, LabelColumn, Quiet, RunArgument, TextColumn
+from qdllm.cli.options import (
+    AsJson,
+    Charset,
+    DataArgument,
+    LabelColumn,
+    Quiet,
+    RayAddress,
+    RunArgument,
+    TextColumn,
+)
 from qdllm.cli.printing import print_json, print_report, shorten
 from qdllm.errors import ConfigError
 
@@ -20,26 +29,32 @@ def predict(
     run: RunArgument,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", metavar="[TEXT]…")] = None,
     input_data: Annotated[str | None, typer.Option("--input", help="Texts from a file or folder.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write Parquet in place of printing.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write Parquet in place of printing; a folder of it without .parquet.")
+    ] = None,
     text: TextColumn = None,
     encoding: Charset = None,
+    ray: RayAddress = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Classify texts."""
     from qdllm import pipeline
-    from qdllm.data import TextDataset, read_dataset
+    from qdllm.data import Corpus, TextDataset, read_dataset
 
     if (texts is None) == (input_data is None):
         raise ConfigError("give either TEXT arguments or --input DATA")
+    if out is not None:
+        if input_data is None:
+            raise ConfigError("--out is for --input DATA; TEXT arguments are printed")
+        corpus = Corpus(input_data, text=text or "text", encoding=encoding or "utf-8")
+        rows = pipeline.predict_corpus(run, corpus, out, ray=ray, quiet=quiet)
+        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
+        return
     if input_data is not None:
         dataset = read_dataset(input_data, text=text or "text", encoding=encoding or "utf-8")
     else:
         dataset = TextDataset.from_lists(texts or [], name="the TEXT arguments")
-    if out is not None:
-        rows = pipeline.write_predictions(run, dataset, out, quiet=quiet)
-        print_report({"rows": rows, "out": str(out)}, as_json=as_json)
-        return
     predictions = pipeline.predict(run, dataset.texts)
     if as_json:
         print_json(predictions)

@@ -1,7 +1,8 @@
 """Models that stand beside every student, trained on the same features, labels and rows."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +38,13 @@ __all__ = [
 ]
 
 
+# What a setting may change: the weight of the teacher, and dropout with weight decay. Where labels are all
+# known a teacher that is no better than they are is in the way.
+_LESS_LED = 0.1
+_LESS_REGULARISED = (0.2, 0.1)
+_ALL = 8  # settings there are
+
+
 class StudentContender(Contender):
     """The student itself; a subclass puts another module in the place of its circuit, and nothing else.
 
@@ -63,18 +71,23 @@ class StudentContender(Contender):
         return {"name": self.name, "parameters": self.parameters}
 
     def settings(self, budget: int) -> list[Setting]:
-        """As configured; with another encoding; regularised less; led less by the teacher."""
+        """As configured; led less by the teacher; regularised less; with another encoding; then mixtures."""
         base = Student(**self.parameters).get_params()
         first = base["encoding"] if base["encoding"] in self.encodings else self.encodings[0]
         encodings = (first, next(name for name in self.encodings if name != first))
-        regularisations = ((base["dropout"], base["weight_decay"]), (0.2, 0.1))
+        alphas = (base["alpha"], _LESS_LED)
+        regularisations = ((base["dropout"], base["weight_decay"]), _LESS_REGULARISED)
+        order = sorted(product((0, 1), repeat=3), key=sum)  # first what differs in one thing alone
         grid = [
-            {"encoding": encoding, "dropout": dropout, "weight_decay": decay, "alpha": alpha}
-            for alpha in (base["alpha"], 0.1)
-            for dropout, decay in regularisations
-            for encoding in encodings
+            {
+                "encoding": encodings[encoding],
+                "dropout": regularisations[less][0],
+                "weight_decay": regularisations[less][1],
+                "alpha": alphas[led],
+            }
+            for encoding, less, led in order
         ]
-        return list(grid[:budget])
+        return _distinct(grid)[:budget]
 
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`."""
@@ -110,14 +123,14 @@ class PaperDesign(StudentContender):
         super().__init__({**parameters, **self.design})
 
     def settings(self, budget: int) -> list[Setting]:
-        """As configured; regularised less; led less by the teacher; both."""
+        """As configured; led less by the teacher; regularised less; both."""
         base = Student(**self.parameters).get_params()
         grid = [
             {"dropout": dropout, "weight_decay": decay, "alpha": alpha}
-            for alpha in (base["alpha"], 0.1)
-            for dropout, decay in ((base["dropout"], base["weight_decay"]), (0.2, 0.1))
+            for dropout, decay in ((base["dropout"], base["weight_decay"]), _LESS_REGULARISED)
+            for alpha in (base["alpha"], _LESS_LED)
         ]
-        return list(grid[:budget])
+        return _distinct(grid)[:budget]
 
 
 class NoCircuit(StudentContender):
@@ -175,10 +188,12 @@ class NoTeacher(StudentContender):
     name = "no-teacher"
     group = "control"
 
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__({**parameters, "self_training": 0})
+
     def settings(self, budget: int) -> list[Setting]:
         """As the student's, without those that weigh the teacher alone."""
-        grid = [{**setting, "alpha": 0.0} for setting in super().settings(budget)]
-        return [setting for i, setting in enumerate(grid) if setting not in grid[:i]]
+        return _distinct([{**setting, "alpha": 0.0} for setting in super().settings(_ALL)])[:budget]
 
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`.
@@ -194,6 +209,10 @@ class NoTeacher(StudentContender):
         if not len(validation):
             validation = train
         return super().fit(Lesson(lesson.classes, train, validation), setting, seed)
+
+
+def _distinct(settings: Sequence[Setting]) -> list[Setting]:
+    return [setting for i, setting in enumerate(settings) if setting not in settings[:i]]
 
 
 def _labelled(rows: Rows) -> Rows:

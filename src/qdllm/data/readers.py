@@ -16,9 +16,9 @@ from qdllm.errors import DataError
 
 __all__ = ["read_dataset"]
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_JSON_LINES = (".jsonl", ".ndjson")
-_PARQUET = (".parquet", ".pq")
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = (".parquet", ".pq")
 _GUESSES = ("cp932", "euc_jp", "gb18030", "cp1252")  # most likely first; cp1252 takes nearly anything
 _NAMES = {
     "cp932": "Japanese Windows",
@@ -148,11 +148,11 @@ def _advice(content: bytes) -> str:
 
 def _read_table(source: Path, encoding: str, wanted: list[str]) -> _Table:
     kind = source.suffix.lower()
-    if kind in _DELIMITERS:
-        return _read_delimited(source, decode(source, encoding), _DELIMITERS[kind])
-    if kind in _JSON_LINES:
+    if kind in DELIMITERS:
+        return _read_delimited(source, decode(source, encoding), DELIMITERS[kind])
+    if kind in JSON_LINES:
         return _read_json_lines(source, decode(source, encoding))
-    if kind in _PARQUET:
+    if kind in PARQUET:
         return _read_parquet(source, wanted)
     raise DataError(
         f"{source}: unknown kind of file {kind!r}; use .csv, .tsv, .jsonl, .parquet or a folder per class"
@@ -160,7 +160,7 @@ def _read_table(source: Path, encoding: str, wanted: list[str]) -> _Table:
 
 
 def _read_delimited(source: Path, content: str, delimiter: str) -> _Table:
-    with _unlimited_fields():
+    with unlimited_fields():
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
         records = _records(source, reader)
         _, header = next(records)
@@ -198,7 +198,7 @@ def _records(source: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
 
 
 @contextmanager
-def _unlimited_fields() -> Iterator[None]:
+def unlimited_fields() -> Iterator[None]:
     """Let the csv module pass long cells, so that the one check of a text's length speaks for all formats."""
     before = csv.field_size_limit(2**31 - 1)
     try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from qdllm.distill.checkpoint import Checkpoint
 from qdllm.distill.losses import DistillationLoss
+from qdllm.distill.noise import OutputNoise
 from qdllm.errors import ConfigError, TrainingError
 from qdllm.progress import progress
 
@@ -169,7 +170,7 @@ def train(
         best = saved.load(model, optimizer, generator, history)
 
     bar = progress("training", options.epochs, unit="epochs", done=len(history.loss), quiet=quiet)
-    with _threads(threads), bar as advance:
+    with _threads(threads), _noise_from(model, generator), bar as advance:
         for epoch in range(len(history.loss), options.epochs):
             if epoch - history.best_epoch > options.patience:
                 break
@@ -196,6 +197,19 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _noise_from(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Let the model's noise, where it has any, be drawn from a generator."""
+    noises = [module for module in model.modules() if isinstance(module, OutputNoise)]
+    for noise in noises:
+        noise.generator = generator
+    try:
+        yield
+    finally:
+        for noise in noises:
+            noise.generator = None
 
 
 def _run_epoch(

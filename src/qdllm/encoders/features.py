@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +76,29 @@ class Features:
         return self.x[[position[key] for key in row_ids]]
 
     def write(self, path: str | Path) -> None:
-        """Write a Parquet file with the columns row_id and x (list of float32), atomically."""
+        """Write a Parquet file of what `to_table` returns, atomically, a part at a time."""
+        pieces = (
+            Features(self.row_ids[start : start + _ROWS], self.x[start : start + _ROWS], self.meta).to_table()
+            for start in range(0, len(self), _ROWS)
+        )
+        first = next(pieces)
+        with (
+            atomic_path(path) as temporary,
+            pq.ParquetWriter(temporary, first.schema, use_dictionary=False) as writer,
+        ):
+            for table in chain([first], pieces):
+                writer.write_table(table)
+
+    def to_table(self) -> pa.Table:
+        """Return the columns row_id and x (list of float32), with `meta` in the schema's metadata."""
         meta = json.dumps({"schema": _SCHEMA, **self.meta}, ensure_ascii=False, allow_nan=False)
         schema = pa.schema(
             {"row_id": pa.string(), "x": pa.list_(pa.float32())}, metadata={_META: meta.encode()}
         )
-        with (
-            atomic_path(path) as temporary,
-            pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
-        ):
-            for start in range(0, len(self), _ROWS):
-                x = np.ascontiguousarray(self.x[start : start + _ROWS], dtype=np.float32)
-                offsets = np.arange(len(x) + 1, dtype=np.int32) * x.shape[1]
-                vectors = pa.ListArray.from_arrays(offsets, x.ravel())
-                ids = pa.array(self.row_ids[start : start + _ROWS], pa.string())
-                writer.write_table(pa.table([ids, vectors], schema=schema))
+        x = np.ascontiguousarray(self.x, dtype=np.float32)
+        offsets = np.arange(len(x) + 1, dtype=np.int32) * x.shape[1]
+        vectors = pa.ListArray.from_arrays(offsets, x.ravel())
+        return pa.table([pa.array(self.row_ids, pa.string()), vectors], schema=schema)
 
     @classmethod
     def read(cls, path: str | Path) -> "Features":

@@ -7,7 +7,7 @@ is never looked up elsewhere. Weights are read from safetensors only: nothing is
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ __all__ = [
     "load_causal_lm",
     "load_classifier",
     "load_encoder",
+    "load_untaught",
     "local_folder",
     "model_kind",
     "preferred_device",
@@ -117,6 +118,49 @@ def load_classifier(name: str | Path) -> tuple[Any, Any]:
     return _load("AutoModelForSequenceClassification", name)
 
 
+def load_untaught(
+    name: str | Path, classes: Sequence[str], *, dtype: torch.dtype | None = None, in_8_bit: bool = False
+) -> tuple[Any, Any]:
+    """Load a model with a new head for sequence classification, to be trained; see `load_causal_lm`.
+
+    Parameters
+    ----------
+    name : str or Path
+        A causal language model or an encoder.
+    classes : sequence of str
+        The head's labels, in order. Its weights are drawn by torch's global generator.
+    dtype : torch.dtype, optional
+        `preferred_dtype` unless given.
+    in_8_bit : bool
+        Quantise the frozen weights by bitsandbytes.
+
+    Raises
+    ------
+    ConfigError
+        If the model cannot classify, or weights other than the head's are missing.
+    """
+    labels = list(classes)
+    options: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: code for code, label in enumerate(labels)},
+        "ignore_mismatched_sizes": True,
+    }
+    if in_8_bit:
+        transformers = require("transformers", "llm", "reading a Hugging Face model")
+        options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
+        options["device_map"] = {"": preferred_device()}
+    auto_class = "AutoModelForSequenceClassification"
+    model, tokenizer, missing = _read(auto_class, name, dtype, **options)
+    body = f"{model.base_model_prefix}."
+    lacking = [key for key in missing if key.startswith(body) and ".pooler." not in key]
+    _refuse_incomplete(auto_class, name, lacking)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id  # a causal classifier reads the last token before it
+    return (model if in_8_bit else model.to(preferred_device())), tokenizer
+
+
 def model_kind(name: str | Path) -> Literal["causal-lm", "classifier", "encoder"]:
     """Tell from a model's config what it was trained to do; all but the first two are encoders."""
     names = read_json(local_folder(name) / "config.json").get("architectures") or []
@@ -158,6 +202,17 @@ def quiet() -> Iterator[None]:
 
 
 def _load(auto_class: str, name: str | Path, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    model, tokenizer, missing = _read(auto_class, name, dtype)
+    # transformers would fill missing weights with random numbers; a pooler that nobody reads may be missing
+    _refuse_incomplete(auto_class, name, [key for key in missing if not key.startswith("pooler.")])
+    model.config.use_cache = False
+    return model.eval().requires_grad_(False).to(preferred_device()), tokenizer
+
+
+def _read(
+    auto_class: str, name: str | Path, dtype: torch.dtype | None, **options: Any
+) -> tuple[Any, Any, list[str]]:
+    """Read model and tokenizer; return them with the names of weights that were missing."""
     transformers = require("transformers", "llm", "reading a Hugging Face model")
     safetensors = require("safetensors", "llm", "reading a Hugging Face model")
     folder = local_folder(name)
@@ -170,17 +225,19 @@ def _load(auto_class: str, name: str | Path, dtype: torch.dtype | None = None) -
                 use_safetensors=True,
                 dtype=dtype or preferred_dtype(),
                 output_loading_info=True,
+                **options,
             )
     except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise ConfigError(f"{folder}: not a usable model for {auto_class} ({_first_line(error)})") from error
-    # transformers would fill missing weights with random numbers; a pooler that nobody reads may be missing
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    return model, tokenizer, sorted(info["missing_keys"])
+
+
+def _refuse_incomplete(auto_class: str, name: str | Path, missing: Sequence[str]) -> None:
     if missing:
         raise ConfigError(
-            f"{folder}: not a complete model for {auto_class}; {missing[0]!r} is not in its weights"
+            f"{local_folder(name)}: not a complete model for {auto_class}; "
+            f"{missing[0]!r} is not in its weights"
         )
-    model.config.use_cache = False
-    return model.eval().requires_grad_(False).to(preferred_device()), tokenizer
 
 
 def _from_gguf(path: Path) -> Path:

@@ -128,7 +128,7 @@ def _contenders(
     """Return the student as the run chose it, and what it is to be compared with."""
     if unknown := sorted(set(groups) - set(GROUPS)):
         raise ConfigError(f"no group {unknown[0]!r}; there are {', '.join(GROUPS)}")
-    parameters = {**config.student.model_dump(), "encoding": metrics["chosen_encoding"]}
+    parameters = {**config.student.parameters(), "encoding": metrics["chosen_encoding"]}
     student, *others = controls(parameters)
     published = baselines(models)
     if only:

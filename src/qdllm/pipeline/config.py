@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qdllm.circuits import ANSATZE
 from qdllm.errors import ConfigError
 from qdllm.files import write_text
+from qdllm.teachers import EndpointSettings
 
 __all__ = ["DataConfig", "EncoderConfig", "RunConfig", "StudentConfig", "TeacherConfig"]
 
@@ -48,7 +50,9 @@ class TeacherConfig(_Section):
     """Who teaches."""
 
     source: str = Field(
-        "smollm2", description="`smollm2`, a Hugging Face path or name, or a Parquet of probabilities."
+        "smollm2",
+        description="`smollm2`, a Hugging Face path or name, `http(s)://…` of a server, or a Parquet of "
+        "probabilities.",
     )
     mode: Literal["auto", "zero-shot", "few-shot", "probe", "classifier"] = Field(
         "auto", description="How a language model is asked; `auto` takes what is better on validation rows."
@@ -64,6 +68,7 @@ class TeacherConfig(_Section):
         None, ge=1, description="Layer that a probe reads, from 1; by default the best on validation rows."
     )
     labels: str | None = Field(None, description="A Parquet of soft labels made by `qdllm label`.")
+    endpoint: EndpointSettings = Field(EndpointSettings(), description="How a server is asked.")
 
 
 class EncoderConfig(_Section):
@@ -79,6 +84,21 @@ class EncoderConfig(_Section):
     def is_trained(self) -> bool:
         """Whether the encoder is trained together with the student, and has no features before."""
         return self.source == "ngrams" and self.features is None
+
+
+Numbers = float | list[float]
+
+
+class NoiseConfig(_Section):
+    """Noise on ⟨Z⟩ in training (see `qdllm.distill.OutputNoise`)."""
+
+    chip: str | None = Field(
+        None, description="A calibration, `baihua` or a JSON file, from which the other numbers are found."
+    )
+    shots: int | None = Field(None, ge=1, description="Shots that a text will get.")
+    scale: Numbers = Field(1.0, description="Factor on every ⟨Z⟩.")
+    offset: Numbers = Field(0.0, description="What is added to every ⟨Z⟩.")
+    spread: Numbers = Field(0.0, description="Standard deviation of what varies.")
 
 
 class StudentConfig(_Section):
@@ -97,6 +117,9 @@ class StudentConfig(_Section):
     )
     alpha: float = Field(0.5, ge=0.0, le=1.0, description="Weight of the teacher against the gold label.")
     temperature: float = Field(2.0, gt=0.0, allow_inf_nan=False, description="Softening in the KL term.")
+    self_training: int = Field(
+        0, ge=0, description="Rounds in which the student's own probabilities take the teacher's place."
+    )
     epochs: int | None = Field(
         None, ge=1, description="Passes over the training rows, at most; by default 30, on few rows more."
     )
@@ -107,6 +130,18 @@ class StudentConfig(_Section):
     patience: int | None = Field(
         None, ge=1, description="Epochs without a better validation loss before stopping [a third of epochs]."
     )
+    noise: NoiseConfig | None = Field(None, description="Train for a chip, or for few shots.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what `qdllm.Student` takes; a chip's noise is looked up, and simulated for the circuit."""
+        found = self.model_dump(exclude={"noise"})
+        noise = None if self.noise is None else self.noise.model_dump(exclude_unset=True)
+        if noise is not None and (chip := noise.pop("chip", None)) is not None:
+            from qdllm.devices import chip_noise, load_calibration
+
+            design = (self.ansatz, self.n_qubits, self.n_layers, self.readout)
+            noise = {**chip_noise(load_calibration(chip), *design), **noise}
+        return {**found, "noise": noise}
 
 
 class RunConfig(_Section):
@@ -151,6 +186,12 @@ class RunConfig(_Section):
                 "encoder": self.encoder.model_copy(update={"features": None}),
             }
         )
+
+    def with_teacher_as(self, meta: Mapping[str, Any]) -> Self:
+        """Ask the teacher as soft labels with this meta were asked for: in the same mode, the same layer."""
+        layer = meta["layer"] if meta["mode"] == "probe" else None
+        teacher = self.teacher.model_copy(update={"mode": meta["mode"], "layer": layer})
+        return self.model_copy(update={"teacher": teacher})
 
     def to_toml(self, path: str | Path) -> None:
         """Write the configuration with every field spelled out, but for those that are not set."""

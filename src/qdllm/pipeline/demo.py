@@ -1,4 +1,4 @@
-"""`qdllm demo`: the whole way on real data, from a language model to a student of 11 qubits."""
+"""`qdllm demo`: the whole way on real data, from a language model to a student and its report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 from qdllm.data import fetch
 from qdllm.pipeline.config import DataConfig, EncoderConfig, RunConfig, StudentConfig, TeacherConfig
 from qdllm.pipeline.distill import distill
+from qdllm.pipeline.report import report_run
 from qdllm.pipeline.sources import DEMO
 
-__all__ = ["demo", "demo_config"]
+__all__ = ["REPORT", "demo", "demo_config"]
 
+REPORT = "report.html"
+"""The name of the report in the run folder."""
 
 # What the model is asked decides whether it can answer: "Review: … Sentiment: positive" is words it has read.
 _PROMPTS: dict[str, dict[str, Any]] = {
@@ -34,7 +37,7 @@ def demo_config(task: str, seed: int = 0) -> RunConfig:
 
 
 def demo(task: str, out: str | Path, *, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
-    """Fetch what is needed, then distil.
+    """Fetch what is needed, distil, and write the report of the run into it.
 
     Parameters
     ----------
@@ -52,4 +55,6 @@ def demo(task: str, out: str | Path, *, seed: int = 0, quiet: bool = False) -> d
     """
     for asset in ("smollm2", "minilm", task):
         fetch(asset, quiet=quiet)
-    return distill(demo_config(task, seed), out, quiet=quiet)
+    metrics = distill(demo_config(task, seed), out, quiet=quiet)
+    report_run(out, Path(out) / REPORT, quiet=quiet)
+    return metrics

@@ -110,8 +110,7 @@ def distill(config: RunConfig, out: str | Path, *, quiet: bool = False) -> dict[
     run.write_predictions(texts.dataset, texts.split, student.classes_, probabilities[chosen], soft)
     _save_student(run, student, encoded, config, texts, labels, metrics)
     write_json(run.metrics, metrics)
-    for name in candidates:
-        run.checkpoint(name).unlink(missing_ok=True)
+    run.remove_checkpoints()
     return metrics
 
 
@@ -121,7 +120,7 @@ def _encodings(config: RunConfig) -> list[str]:
 
 
 def _make_student(config: RunConfig, encoding: str) -> Student:
-    student = Student(**{**config.student.model_dump(), "encoding": encoding}, seed=config.seed)
+    student = Student(**{**config.student.parameters(), "encoding": encoding}, seed=config.seed)
     student.check_parameters()
     return student
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qdllm.compare import scores
-from qdllm.data import TextDataset
+from qdllm.data import Corpus, TextDataset, row_id
 from qdllm.errors import DataError
-from qdllm.files import atomic_path
-from qdllm.pipeline.run_folder import RunFolder
+from qdllm.files import file_sha256
+from qdllm.pipeline.blocks import run_job
+from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.surrogate import load_text_model
 from qdllm.progress import progress
 from qdllm.student import TextStudent
 from qdllm.surrogate import TextSurrogate
 from qdllm.teachers import SoftLabels
 
-__all__ = ["evaluate", "predict", "write_predictions"]
+__all__ = ["check_labels", "count_seen", "evaluate", "predict", "predict_corpus"]
 
 _BATCH = 4096
 
@@ -43,26 +45,58 @@ def predict(path: str | Path, texts: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def write_predictions(path: str | Path, dataset: TextDataset, out: str | Path, *, quiet: bool = False) -> int:
-    """Classify a data set batch by batch into a Parquet file: row_id, text, label, `p:CLASS`.
+def predict_corpus(
+    path: str | Path, corpus: Corpus, out: str | Path, *, ray: str | None = None, quiet: bool = False
+) -> int:
+    """Classify a corpus block by block into Parquet: row_id, text, label, `p:CLASS`.
+
+    Memory does not grow with the corpus. An interrupted call goes on from its last block when it is repeated.
+
+    Parameters
+    ----------
+    path : path
+        A run, or a saved student.
+    corpus : Corpus
+    out : path
+        A Parquet file, or a folder of them.
+    ray : str, optional
+        Address of a Ray cluster.
+    quiet : bool
+        Show no progress bar.
 
     Returns
     -------
     int
         How many texts were classified.
     """
-    student = load_text_model(path)
-    classes = [str(name) for name in student.classes_]
-    fields = [("row_id", pa.string()), ("text", pa.string()), ("label", pa.string())]
-    schema = pa.schema(fields + [(f"p:{name}", pa.float64()) for name in classes])
-    done = 0
-    with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema) as writer:
-        for batch, proba in _in_batches(student, dataset.texts, quiet=quiet):
-            ids = dataset.row_ids[done : done + len(batch)]
-            columns = [ids, batch, _choose(student, proba), *proba.T]
-            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
-            done += len(batch)
-    return done
+    return run_job(_Prediction(student_folder(path)), corpus, out, ray=ray, quiet=quiet)
+
+
+class _Prediction:
+    """Classifies blocks; the student is loaded by the first."""
+
+    description = "predicting"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+
+    @property
+    def identity(self) -> str:
+        return file_sha256(self._folder / "config.json")  # it holds the hashes of all other files
+
+    def __call__(self, texts: list[str]) -> pa.Table:
+        proba = self._student.predict_proba(texts)
+        columns = {"row_id": [row_id(text) for text in texts], "text": texts}
+        columns["label"] = _choose(self._student, proba)
+        classes = [str(name) for name in self._student.classes_]
+        return pa.table(columns | {f"p:{name}": proba[:, i] for i, name in enumerate(classes)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_folder": self._folder}
+
+    @cached_property
+    def _student(self) -> TextStudent | TextSurrogate:
+        return load_text_model(self._folder)
 
 
 def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None = None) -> dict[str, Any]:
@@ -89,15 +123,7 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
         If a row has no label, or one that the student does not know.
     """
     student = load_text_model(path)
-    known = {str(name) for name in student.classes_}
-    for row, label in enumerate(dataset.labels or (None,) * len(dataset), start=1):
-        if label is None:
-            raise DataError(f"{dataset.name}: row {row}: no label, so nothing to score against")
-        if label not in known:
-            raise DataError(
-                f"{dataset.name}: row {row}: label {label!r} is unknown to the student, "
-                f"whose classes are {', '.join(sorted(known))}"
-            )
+    check_labels(dataset, [str(name) for name in student.classes_])
     proba = np.concatenate([p for _, p in _in_batches(student, dataset.texts, quiet=True)])
     truth = [str(label) for label in dataset.labels or ()]
     classes = [str(name) for name in student.classes_]
@@ -108,8 +134,26 @@ def evaluate(path: str | Path, dataset: TextDataset, labels: str | Path | None =
     return {
         **scores(truth, proba, classes),
         "agreement_with_teacher": agreement,
-        "rows_seen_in_training": _count_seen(RunFolder(path), dataset),
+        "rows_seen_in_training": count_seen(RunFolder(path), dataset),
     }
+
+
+def check_labels(dataset: TextDataset, classes: Sequence[str]) -> None:
+    """Refuse rows that cannot be scored.
+
+    Raises
+    ------
+    DataError
+        If a row has no label, or one that is not among the classes.
+    """
+    for row, label in enumerate(dataset.labels or (None,) * len(dataset), start=1):
+        if label is None:
+            raise DataError(f"{dataset.name}: row {row}: no label, so nothing to score against")
+        if label not in classes:
+            raise DataError(
+                f"{dataset.name}: row {row}: label {label!r} is unknown to the student, "
+                f"whose classes are {', '.join(sorted(classes))}"
+            )
 
 
 def _in_batches(
@@ -126,7 +170,8 @@ def _choose(student: TextStudent | TextSurrogate, proba: NDArray[np.float64]) ->
     return [str(name) for name in student.classes_[proba.argmax(axis=1)]]
 
 
-def _count_seen(run: RunFolder, dataset: TextDataset) -> int | None:
+def count_seen(run: RunFolder, dataset: TextDataset) -> int | None:
+    """Count the rows that are no test rows of the run; None where only the student is at hand."""
     if not run.split.is_file():
         return None
     split = pq.read_table(run.split, columns=["row_id", "part"]).to_pydict()

@@ -37,10 +37,16 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.comparison = self.path / "compare"
         self.surrogate = self.path / "surrogate"
+        self.devices = self.path / "devices"
 
     def checkpoint(self, encoding: str) -> Path:
         """Where an interrupted training of the student with this encoding lies."""
         return self.path / f"checkpoint-{encoding}.safetensors"
+
+    def remove_checkpoints(self) -> None:
+        """Remove what only an interrupted training needs."""
+        for path in self.path.glob("checkpoint-*.safetensors"):
+            path.unlink()
 
     def check_free(self) -> None:
         """Look before anything costly is done that a run may be written here.

@@ -78,6 +78,8 @@ def search(
     ConfigError
         If a setting cannot be searched with, or the folder holds something else.
     """
+    if config.student.noise is not None:
+        raise ConfigError("student.noise: a search trains without noise; give it to distill")
     fixed = config.student.model_dump(exclude_unset=True)
     if fixed.get("encoding") == "auto":  # of `distill`: try all; a search does
         del fixed["encoding"]

@@ -24,9 +24,21 @@ from qdllm.encoders import Encoder, Features, TransformerEncoder, make_encoder
 from qdllm.errors import DataError
 from qdllm.files import read_json
 from qdllm.pipeline.config import DataConfig, RunConfig
-from qdllm.teachers import TEMPLATE, FileTeacher, SoftLabels, label_dataset, make_teacher
+from qdllm.teachers import TEMPLATE, Lesson, SoftLabels, Teacher, label_dataset, make_teacher
 
-__all__ = ["Encoded", "Texts", "embed_texts", "encode_texts", "encode_with", "label_texts", "load_texts"]
+__all__ = [
+    "NO_TEACHER",
+    "Encoded",
+    "Texts",
+    "embed_texts",
+    "encode_texts",
+    "encode_with",
+    "encoder_folder",
+    "encoder_of",
+    "label_texts",
+    "load_texts",
+    "teacher_of",
+]
 
 DEMO = "demo:"
 NO_TEACHER = "none"
@@ -122,6 +134,18 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         return labels
     if config.teacher.source == NO_TEACHER:
         return None
+    labels = label_dataset(teacher_of(config, texts), texts.dataset, texts.split)
+    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
+
+
+def teacher_of(config: RunConfig, texts: Texts) -> Teacher:
+    """Make the teacher of the configuration, not fitted yet.
+
+    Raises
+    ------
+    DataError
+        If it has learned from rows that are test rows here, or saw other labels.
+    """
     asked = config.teacher
     teacher = make_teacher(
         asked.source,
@@ -131,12 +155,12 @@ def label_texts(config: RunConfig, texts: Texts) -> SoftLabels | None:
         template=asked.template or TEMPLATE,
         shots=asked.shots,
         layer=asked.layer,
+        endpoint=asked.endpoint,
     )
-    if isinstance(teacher, FileTeacher):
-        _refuse_leak(teacher.labels, texts, config.teacher.source)
-        _refuse_other_visibility(teacher.labels, config, config.teacher.source)
-    labels = label_dataset(teacher, texts.dataset, texts.split)
-    return replace(labels, meta={**labels.meta, "labels_per_class": config.data.labels_per_class})
+    for lesson in teacher.lessons():
+        _refuse_leak(lesson, texts, config.teacher.source)
+        _refuse_other_visibility(lesson, config, config.teacher.source)
+    return teacher
 
 
 def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
@@ -144,7 +168,7 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
     if config.encoder.features is not None:
         path = Path(config.encoder.features)
         features = Features.read(path)
-        folder = _encoder_folder(path)
+        folder = encoder_folder(path)
         if features.meta.get("fitted_on", _training_rows(texts)) != _training_rows(texts):
             raise DataError(
                 f"{path}: its encoder was fitted on other training rows than this run's; "
@@ -158,9 +182,13 @@ def encode_texts(config: RunConfig, texts: Texts) -> Encoded:
         return Encoded(
             features.align(texts.dataset.row_ids), features.meta, folder=folder if folder.is_dir() else None
         )
+    return encode_with(encoder_of(config, texts), texts)
+
+
+def encoder_of(config: RunConfig, texts: Texts) -> Encoder:
+    """Make the encoder of the configuration, fitted on the training rows where it has to be."""
     encoder = make_encoder(config.encoder.source, seed=config.seed)
-    encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
-    return encode_with(encoder, texts)
+    return encoder.fit([texts.dataset.texts[i] for i in texts.split.indices("train")])
 
 
 def encode_with(encoder: Encoder, texts: Texts) -> Encoded:
@@ -184,7 +212,7 @@ def embed_texts(config: RunConfig, texts: Texts, out: Path) -> int:
         Length of a feature vector.
     """
     encoded = encode_texts(config, texts)
-    encoded.save_encoder(_encoder_folder(out))
+    encoded.save_encoder(encoder_folder(out))
     Features(texts.dataset.row_ids, encoded.x, encoded.about).write(out)
     return int(encoded.x.shape[1])
 
@@ -194,7 +222,8 @@ def _training_rows(texts: Texts) -> str:
     return sha256("".join(rows).encode()).hexdigest()
 
 
-def _encoder_folder(features: Path) -> Path:
+def encoder_folder(features: Path) -> Path:
+    """Where the encoder of a file of features lies."""
     return features.with_name(f"{features.name}.encoder")
 
 
@@ -244,10 +273,10 @@ def _refuse_other_classes(labels: SoftLabels, texts: Texts, path: str) -> None:
         )
 
 
-def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
-    if labels.part is None:
+def _refuse_leak(lesson: Lesson | SoftLabels, texts: Texts, path: str) -> None:
+    if lesson.part is None:
         return
-    seen = {row for row, part in zip(labels.row_ids, labels.part, strict=True) if part != "test"}
+    seen = {row for row, part in zip(lesson.row_ids, lesson.part, strict=True) if part != "test"}
     leaked = sum(texts.dataset.row_ids[i] in seen for i in texts.split.indices("test"))
     if leaked:
         raise DataError(
@@ -256,15 +285,15 @@ def _refuse_leak(labels: SoftLabels, texts: Texts, path: str) -> None:
         )
 
 
-def _refuse_other_visibility(labels: SoftLabels, config: RunConfig, path: str) -> None:
+def _refuse_other_visibility(lesson: Lesson | SoftLabels, config: RunConfig, path: str) -> None:
     wanted = config.data.labels_per_class
-    seen = labels.meta.get("labels_per_class", wanted)
+    seen = lesson.meta.get("labels_per_class", wanted)
     if seen != wanted:
         raise DataError(
             f"{path}: its teacher saw {seen or 'all'} labels a class, "
             f"this run shows {wanted or 'all'}; label with the same --labels-per-class"
         )
-    seed = labels.meta.get("seed", config.seed)
+    seed = lesson.meta.get("seed", config.seed)
     if wanted is not None and seed != config.seed:  # as many labels, but others: together twice as many
         raise DataError(
             f"{path}: its teacher saw the labels that seed {seed} shows, this run shows those of seed "

@@ -79,12 +79,9 @@ def join_task(seed: int, texts: Texts, labels: SoftLabels | None, features: Feat
 
 def _another(config: RunConfig, labels: SoftLabels | None, number: int) -> RunConfig:
     """Return the configuration of another split: its seed, and the teacher asked as the run's own was."""
-    asked = config.teacher
     if labels is not None and not _from_file(config):
-        mode = labels.meta["mode"]
-        layer = labels.meta["layer"] if mode == "probe" else None
-        asked = asked.model_copy(update={"mode": mode, "layer": layer})
-    return config.model_copy(update={"seed": config.seed + number, "teacher": asked})
+        config = config.with_teacher_as(labels.meta)
+    return config.model_copy(update={"seed": config.seed + number})
 
 
 def _resplit(config: RunConfig, own: Texts, labels: SoftLabels | None) -> Texts:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
 
 from qdllm.circuits import make_ansatz, make_encoding, readout_labels
-from qdllm.distill import Batch, DistillationLoss, TrainingHistory, TrainingOptions, train
+from qdllm.distill import Batch, DistillationLoss, OutputNoise, TrainingHistory, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import ProjectedModel, StudentModel
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from qdllm.student.saving import Provenance
 
 __all__ = ["Student", "training_threads"]
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 # Rows simulated at once at prediction: 1,024 states of 11 qubits in double precision are 32 MB.
 _CHUNK = 1024
@@ -36,6 +39,9 @@ _THREADED_QUBITS = 14
 
 # What few rows need to be learned: 16 epochs of 4,000 rows.
 _LEAST_STEPS = 1000
+
+# Power of a student's probabilities when it teaches itself: above 1, so that it becomes surer of itself.
+_SHARPENING = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +92,9 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Weight of the teacher against the gold label, in [0, 1].
     temperature : float
         Softening of teacher and student in the KL term, above 0.
+    self_training : int
+        How often a new student is trained with the last one's probabilities, squared and scaled to sum to 1,
+        in the teacher's place: of use where few rows have a label and the teacher is weak.
     epochs : int, optional
         Passes over the training rows, at most. By default 30, or more on few rows: as many as make 1,000
         steps.
@@ -93,6 +102,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Epochs without a better validation loss before stopping; a third of `epochs` by default.
     batch_size, learning_rate, weight_decay, dropout
         See `qdllm.distill.TrainingOptions`.
+    noise : dict, optional
+        Options of `qdllm.distill.OutputNoise`: noise on ⟨Z⟩ in training, such as ``{"shots": 8}``.
     validation_fraction : float
         Share of the rows kept for choosing the best epoch, where `fit` is not told which; in (0, 1).
     seed : int
@@ -127,12 +138,14 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         readout: str = "z",
         alpha: float = 0.5,
         temperature: float = 2.0,
+        self_training: int = 0,
         epochs: int | None = None,
         batch_size: int = 64,
         learning_rate: float = 0.003,
         weight_decay: float = 3.0,
         dropout: float = 0.4,
         patience: int | None = None,
+        noise: dict[str, Any] | None = None,
         validation_fraction: float = 0.15,
         seed: int = 0,
     ) -> None:
@@ -143,12 +156,14 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.readout = readout
         self.alpha = alpha
         self.temperature = temperature
+        self.self_training = self_training
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.patience = patience
+        self.noise = noise
         self.validation_fraction = validation_fraction
         self.seed = seed
 
@@ -204,17 +219,13 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features: NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
         targets = self._targets(len(features), y, soft_labels, labelled, validation, classes)
         mean, scale = _standardisation(features[~targets.held_out])
-        model = self._make_model(features.shape[1], len(self.classes_))
-        training, chosen_by = targets.join(torch.as_tensor((features - mean) / scale, dtype=torch.float32))
-        self.history_ = train(
-            model,
-            training,
-            chosen_by,
-            DistillationLoss(self.alpha, self.temperature),
-            self._training_options(len(training)),
-            checkpoint=None if checkpoint is None else Path(checkpoint),
+        model = self._train(
+            lambda: self._make_model(features.shape[1], len(self.classes_)),
+            torch.as_tensor((features - mean) / scale, dtype=torch.float32),
+            targets,
+            self._training_options(int((~targets.held_out).sum())),
+            checkpoint=checkpoint,
             after_epoch=after_epoch,
-            threads=training_threads(self.n_qubits),
             quiet=quiet,
         )
         model.fold_scaling(torch.as_tensor(mean), torch.as_tensor(scale))
@@ -233,9 +244,13 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         DistillationLoss(self.alpha, self.temperature)
         make_encoding(self.encoding)
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        StatevectorSimulator(circuit, readout_labels(self.readout, circuit.n_qubits))
+        observables = readout_labels(self.readout, circuit.n_qubits)
+        StatevectorSimulator(circuit, observables)
+        OutputNoise(len(observables), **(self.noise or {}))
         if not 0.0 < self.validation_fraction < 1.0:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}: it must be in (0, 1)")
+        if not isinstance(self.self_training, int) or self.self_training < 0:
+            raise ConfigError(f"self_training is {self.self_training}: it must be 0 or more rounds")
 
     @torch.no_grad()
     def decision_logits(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -298,7 +313,39 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
         """Make the untrained module; a control is a student with another one."""
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
-        return StudentModel(n_features, n_classes, circuit, self.encoding, self.readout, self.seed)
+        return StudentModel(
+            n_features, n_classes, circuit, self.encoding, self.readout, self.seed, self.noise
+        )
+
+    def _train(
+        self,
+        make: Callable[[], _Module],
+        x: torch.Tensor,
+        targets: Targets,
+        options: TrainingOptions,
+        *,
+        checkpoint: str | Path | None,
+        after_epoch: Callable[[TrainingHistory], None] | None = None,
+        quiet: bool,
+    ) -> _Module:
+        """Train a module, then new ones that it teaches, as `self_training` says; return the last."""
+        for number in range(self.self_training + 1):
+            module = make()
+            training, chosen_by = targets.join(x)
+            self.history_ = train(
+                module,
+                training,
+                chosen_by,
+                DistillationLoss(self.alpha, self.temperature),
+                options,
+                checkpoint=None if checkpoint is None else _of_round(Path(checkpoint), number),
+                after_epoch=after_epoch,
+                threads=training_threads(self.n_qubits),
+                quiet=quiet,
+            )
+            if number < self.self_training:
+                targets = replace(targets, soft=_sharpened(module, x))
+        return module
 
     def _training_options(self, n_rows: int) -> TrainingOptions:
         epochs = self.epochs
@@ -419,6 +466,18 @@ def _check_probabilities(soft_labels: ArrayLike, n_rows: int, n_classes: int) ->
 def _standardisation(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     scale = X.std(axis=0)
     return X.mean(axis=0), np.where(scale > 1e-8 * np.abs(X).max(axis=0, initial=0), scale, 1.0)
+
+
+@torch.no_grad()
+def _sharpened(module: nn.Module, x: torch.Tensor) -> NDArray[np.float64]:
+    """Return a module's probabilities, made surer."""
+    module.eval()
+    logits = torch.cat([module(part) for part in torch.split(x, _CHUNK)])
+    return np.asarray((_SHARPENING * logits.double()).softmax(dim=1).numpy())
+
+
+def _of_round(checkpoint: Path, number: int) -> Path:
+    return checkpoint.with_stem(f"{checkpoint.stem}-{number}") if number else checkpoint
 
 
 def training_threads(n_qubits: int) -> int | None:

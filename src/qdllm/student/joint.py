@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from qdllm.circuits import make_ansatz
-from qdllm.distill import DistillationLoss, TrainingOptions, train
+from qdllm.distill import TrainingOptions
 from qdllm.encoders import NgramEncoder
 from qdllm.encoders.ngram_table import NgramTable
-from qdllm.student.estimator import Student, training_threads
+from qdllm.student.estimator import Student
 from qdllm.student.model import ProjectedModel
 
 __all__ = ["fit_jointly"]
@@ -70,25 +70,25 @@ def fit_jointly(
     targets = student._targets(len(texts), y, soft_labels, labelled, validation, classes)
     encoder.fit([texts[int(i)] for i in np.flatnonzero(~targets.held_out)])
     width = make_ansatz(student.ansatz, student.n_qubits, student.n_layers).n_inputs
-    model = student._make_model(width, len(student.classes_))
-    with torch.no_grad():
-        model.projection.weight.copy_(torch.eye(width))
-    model.projection.weight.requires_grad = False
-    table = encoder.module(texts, width)
-    training, chosen_by = targets.join(torch.arange(len(texts)))
-    student.history_ = train(
-        _Joint(table, model),
-        training,
-        chosen_by,
-        DistillationLoss(student.alpha, student.temperature),
-        _training_options(student, len(training)),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        threads=training_threads(student.n_qubits),
+
+    def make() -> _Joint:
+        model = student._make_model(width, len(student.classes_))
+        with torch.no_grad():
+            model.projection.weight.copy_(torch.eye(width))
+        model.projection.weight.requires_grad = False
+        return _Joint(encoder.module(texts, width), model)
+
+    joint = student._train(
+        make,
+        torch.arange(len(texts)),
+        targets,
+        _training_options(student, int((~targets.held_out).sum())),
+        checkpoint=checkpoint,
         quiet=quiet,
     )
-    encoder.take(table.table())
+    encoder.take(joint.table.table())
     student.n_features_in_ = width
-    student.model_ = model.double().eval()
+    student.model_ = joint.student.double().eval()
     return student
 
 

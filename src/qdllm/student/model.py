@@ -1,12 +1,15 @@
 """The student as a torch module: projection → encoding → circuit → expectation values → linear readout."""
 
 import math
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qdllm.circuits import Circuit, make_encoding, readout_labels
+from qdllm.distill import OutputNoise
 from qdllm.simulate import StatevectorSimulator
 
 __all__ = ["ProjectedModel", "StudentModel"]
@@ -40,10 +43,19 @@ class StudentModel(ProjectedModel):
         Which products of Zs the linear readout is of (`qdllm.circuits.READOUTS`).
     seed : int
         Seeds the initial parameters.
+    noise : mapping, optional
+        Options of `qdllm.distill.OutputNoise`, which disturbs ⟨Z⟩ in training.
     """
 
     def __init__(
-        self, n_features: int, n_classes: int, circuit: Circuit, encoding: str, readout: str, seed: int
+        self,
+        n_features: int,
+        n_classes: int,
+        circuit: Circuit,
+        encoding: str,
+        readout: str,
+        seed: int,
+        noise: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -54,6 +66,7 @@ class StudentModel(ProjectedModel):
         self.projection = nn.Linear(n_features, circuit.n_inputs)
         self.theta = nn.Parameter(torch.empty(circuit.n_parameters))
         self.readout = nn.Linear(len(self.observables), n_classes)
+        self.noise = OutputNoise(len(self.observables), **(noise or {}))
         nn.init.normal_(self.projection.weight, std=1 / math.sqrt(n_features), generator=generator)
         nn.init.zeros_(self.projection.bias)
         # Near the identity, far from the flat middle of parameter space (barren plateaus).
@@ -68,10 +81,11 @@ class StudentModel(ProjectedModel):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, n_features) to logits (batch, n_classes)."""
-        logits: Tensor = self.readout(self.simulator(self.angles(x), self.theta))
+        logits: Tensor = self.readout(self.noise(self.simulator(self.angles(x), self.theta)))
         return logits
 
     def extra_repr(self) -> str:
         """Name what no weight shows; `qdllm.distill.train` tells checkpoints of different students by it."""
         gates = sha256("; ".join(map(str, self.circuit.gates)).encode()).hexdigest()[:16]
-        return f"encoding={self.encoding.name}, circuit={self.circuit.name}, gates={gates}"
+        noise = self.noise.extra_repr()
+        return f"encoding={self.encoding.name}, circuit={self.circuit.name}, gates={gates}, noise={noise}"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from qdllm.data import TextDataset
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
+from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompted import TEMPLATE
 from qdllm.teachers.task import Task, stratified_sample
 
 __all__ = ["AutoTeacher"]

@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import qdllm
-from qdllm.data import Split, TextDataset, cache_dir
+from qdllm.data import Split, TextDataset, cache_dir, row_id
 from qdllm.errors import ConfigError
 from qdllm.teachers.calibration import fit_temperature, softened
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.softlabels import SoftLabels
 from qdllm.teachers.task import Task
 
@@ -76,6 +78,11 @@ class Teacher(ABC):
         self.validation: Validation | None = None
         self._held_out: dict[str, NDArray[np.float64]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is loaded or opened again when it is needed: models, connections."""
+        own = type(self)
+        return {k: v for k, v in vars(self).items() if not isinstance(getattr(own, k, None), cached_property)}
+
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -112,6 +119,18 @@ class Teacher(ABC):
             return np.empty((0, len(self.classes)))
         return softened(self._logits(texts), self.temperature)
 
+    def label(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return class probabilities, shape (n, C); texts it was fitted on are predicted out of fold.
+
+        Raises
+        ------
+        ConfigError
+            If it has not been fitted.
+        """
+        if not self.classes:
+            raise ConfigError(f"teacher {self.name}: call fit before label")
+        return softened(self._honest_logits(texts, [row_id(text) for text in texts]), self.temperature)
+
     def soft_labels(self, dataset: TextDataset, split: Split) -> SoftLabels:
         """Return the probabilities of all rows; those it was fitted on are predicted out of fold."""
         if not self.classes:
@@ -132,6 +151,10 @@ class Teacher(ABC):
         }
         probabilities = softened(logits, self.temperature)
         return SoftLabels(dataset.row_ids, self.classes, probabilities, split.part, meta, name=dataset.name)
+
+    def lessons(self) -> list[Lesson]:
+        """Return which rows it learned from before, where that is known."""
+        return []
 
     def describe(self) -> dict[str, Any]:
         """Return what fitting has chosen, as JSON, for the meta of the soft labels."""
@@ -168,13 +191,13 @@ class Teacher(ABC):
 
     def _honest_logits(self, texts: Sequence[str], row_ids: Sequence[str]) -> NDArray[np.float64]:
         """Return out-of-fold logits where the row was fitted on, ordinary ones elsewhere, shape (n, C)."""
-        fresh = [i for i, row_id in enumerate(row_ids) if row_id not in self._held_out]
+        fresh = [i for i, key in enumerate(row_ids) if key not in self._held_out]
         logits = np.empty((len(texts), len(self.classes)))
         if fresh:
             logits[fresh] = self._logits([texts[i] for i in fresh])
-        for i, row_id in enumerate(row_ids):
-            if row_id in self._held_out:
-                logits[i] = self._held_out[row_id]
+        for i, key in enumerate(row_ids):
+            if key in self._held_out:
+                logits[i] = self._held_out[key]
         return logits
 
 

@@ -14,6 +14,7 @@ from qdllm.errors import DataError
 from qdllm.files import read_json
 from qdllm.models import encode_batches, fingerprint, load_classifier, local_folder
 from qdllm.teachers.base import Teacher
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.task import Task, find_classes
 
 __all__ = ["ClassifierTeacher"]
@@ -63,6 +64,11 @@ class ClassifierTeacher(Teacher):
             "max_tokens": self.max_tokens,
             "seed": self.seed,
         }
+
+    def lessons(self) -> list[Lesson]:
+        """See `Teacher.lessons`; known of a model that `fine_tune` made."""
+        lesson = Lesson.read(local_folder(self.name))
+        return [] if lesson is None else [lesson]
 
     def _find_classes(self, dataset: TextDataset) -> tuple[str, ...]:
         """Match the model's labels to the dataset's classes, one to one."""

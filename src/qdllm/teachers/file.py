@@ -12,6 +12,7 @@ from qdllm.data import TextDataset, row_id
 from qdllm.errors import DataError
 from qdllm.models.contenthash import content_hash
 from qdllm.teachers.base import Teacher
+from qdllm.teachers.lesson import Lesson
 from qdllm.teachers.softlabels import SoftLabels
 from qdllm.teachers.task import Task, find_classes
 
@@ -46,6 +47,10 @@ class FileTeacher(Teacher):
     def settings(self) -> dict[str, Any]:
         """See `Teacher.settings`."""
         return {"teacher": "file", "sha256": self._content}
+
+    def lessons(self) -> list[Lesson]:
+        """See `Teacher.lessons`."""
+        return [Lesson(self.labels.row_ids, self.labels.part, self.labels.meta)]
 
     def describe(self) -> dict[str, Any]:
         """See `Teacher.describe`."""

@@ -9,9 +9,12 @@ from qdllm.models import model_kind
 from qdllm.teachers.auto import AutoTeacher
 from qdllm.teachers.base import Teacher
 from qdllm.teachers.classifier import ClassifierTeacher
+from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
+from qdllm.teachers.ensemble import EnsembleTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.probe import ProbeTeacher
-from qdllm.teachers.prompt import TEMPLATE, PromptTeacher
+from qdllm.teachers.prompt import PromptTeacher
+from qdllm.teachers.prompted import TEMPLATE
 
 __all__ = ["Mode", "make_teacher"]
 
@@ -28,6 +31,7 @@ def make_teacher(
     shots: int = 4,
     layer: int | None = None,
     max_tokens: int = 256,
+    endpoint: EndpointSettings | None = None,
     cache_dir: str | Path | None = None,
     quiet: bool = False,
 ) -> Teacher:
@@ -36,11 +40,13 @@ def make_teacher(
     Parameters
     ----------
     spec : str or Path
-        A pinned asset ("smollm2"), the path or hub name of a Hugging Face model, or a Parquet file of
-        probabilities.
+        A pinned asset ("smollm2"), the path or hub name of a Hugging Face model, the URL of an
+        OpenAI-compatible server (``http://localhost:8000/v1``), or a Parquet file of probabilities. Several,
+        joined by ``+``, are an ensemble; each may name its mode behind an ``@``: "smollm2@probe".
     mode : {"auto", "probe", "few-shot", "zero-shot", "classifier", "file"}
         "auto" reads a Parquet file, takes a sequence classifier as it is, probes an encoder, and of a causal
-        language model takes the better of few-shot and probe on validation rows.
+        language model takes the better of few-shot and probe on validation rows. An endpoint is asked
+        few-shot, or zero-shot if that is the mode.
     seed : int
         Of every random choice.
     label_words : mapping of str to str, optional
@@ -53,6 +59,8 @@ def make_teacher(
         The one that a probe reads, from 1; by default the best on validation rows. For mode "probe" alone.
     max_tokens : int
         A text is cut after so many tokens.
+    endpoint : EndpointSettings, optional
+        Model, limits, budget and prices of a server.
     cache_dir : path, optional
         Folder of expensive results, by default in the user's cache.
     quiet : bool
@@ -63,27 +71,56 @@ def make_teacher(
     ConfigError
         If there is no such mode or model, or a layer is named for another mode than the probe.
     """
+    own: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
+    prompt: dict[str, Any] = {"label_words": label_words, "template": template, "shots": shots}
+    members = [
+        _make_one(name, named or mode, layer, endpoint, {**prompt, "max_tokens": max_tokens}, own)
+        for name, named in _parts(spec)
+    ]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members, **own)
+
+
+def _make_one(
+    spec: str | Path,
+    mode: str,
+    layer: int | None,
+    endpoint: EndpointSettings | None,
+    prompt: dict[str, Any],
+    own: dict[str, Any],
+) -> Teacher:
     if mode not in get_args(Mode):
         raise ConfigError(f"mode {mode!r}: not one of {', '.join(get_args(Mode))}")
     if layer is not None and mode != "probe":
         raise ConfigError(f"layer {layer} is for mode probe; the mode is {mode}")
-    common: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
-    if mode == "auto":
-        mode = _automatic(spec)
-    if mode == "file":
-        return FileTeacher(spec, **common)
-    common["max_tokens"] = max_tokens
-    if mode == "probe":
-        return ProbeTeacher(spec, layers=None if layer is None else [layer], **common)
-    common["label_words"] = label_words
-    if mode == "classifier":
-        return ClassifierTeacher(spec, **common)
-    common["template"] = template
-    if mode == "zero-shot":
-        return PromptTeacher(spec, shots=0, **common)
-    if shots < 1:
+    shots = 0 if mode == "zero-shot" else prompt["shots"]
+    if mode != "zero-shot" and shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
-    return (PromptTeacher if mode == "few-shot" else AutoTeacher)(spec, shots=shots, **common)
+    if str(spec).startswith(("http://", "https://")):
+        if mode not in ("auto", "few-shot", "zero-shot"):
+            raise ConfigError(f"mode {mode}: an endpoint is asked few-shot or zero-shot")
+        return EndpointTeacher(str(spec), endpoint=endpoint, **{**prompt, "shots": shots}, **own)
+    mode = _automatic(spec) if mode == "auto" else mode
+    if mode == "file":
+        return FileTeacher(spec, **own)
+    if mode == "probe":
+        layers = None if layer is None else [layer]
+        return ProbeTeacher(spec, layers=layers, max_tokens=prompt["max_tokens"], **own)
+    if mode == "classifier":
+        some = {name: prompt[name] for name in ("label_words", "max_tokens")}
+        return ClassifierTeacher(spec, **some, **own)
+    kind = AutoTeacher if mode == "auto" else PromptTeacher
+    return kind(spec, **{**prompt, "shots": shots}, **own)
+
+
+def _parts(spec: str | Path) -> list[tuple[str, str | None]]:
+    """Divide the name of an ensemble into its members and their modes; a file's name is left whole."""
+    if Path(spec).exists():
+        return [(str(spec), None)]
+    found: list[tuple[str, str | None]] = []
+    for part in str(spec).split("+"):
+        name, _, mode = part.strip().rpartition("@")
+        found.append((name, mode) if name and mode in get_args(Mode) else (part.strip(), None))
+    return found
 
 
 def _automatic(spec: str | Path) -> str:

@@ -151,5 +151,24 @@ class SoftLabels:
             meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
         except ValueError as error:
             raise DataError(f"{path}: its metadata is not JSON") from error
-        row_ids = tuple(str(row_id) for row_id in table["row_id"].to_pylist())
-        return cls(row_ids, classes, np.stack(values, axis=1), part, meta, name=str(path))
+        row_ids = [str(row_id) for row_id in table["row_id"].to_pylist()]
+        rows = _without_repeats(row_ids, probabilities := np.stack(values, axis=1))
+        return cls(
+            tuple(row_ids[row] for row in rows),
+            classes,
+            probabilities[rows],
+            None if part is None else part[rows],
+            meta,
+            name=str(path),
+        )
+
+
+def _without_repeats(row_ids: Sequence[str], probabilities: NDArray[np.float64]) -> list[int]:
+    """Return the rows to keep: a text may stand in a corpus twice, with the same probabilities."""
+    first: dict[str, int] = {}
+    return [
+        row
+        for row, key in enumerate(row_ids)
+        if first.setdefault(key, row) == row
+        or not np.allclose(probabilities[row], probabilities[first[key]], rtol=0, atol=1e-6)
+    ]

@@ -1,0 +1,156 @@
+"""From counts to expectation values with their standard errors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qdllm.devices.batch import CircuitBatch, Counts
+from qdllm.devices.lowering import Lowered
+
+__all__ = ["Estimate", "Readout", "Runs", "allot_shots", "prepare", "read", "select"]
+
+_LEAST_WEIGHT = 1e-6  # a branch less likely than this is not run
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How each wire is misread: probabilities of 0 for 1 and of 1 for 0, (n_wires,) each."""
+
+    read_1_as_0: Floats
+    read_0_as_1: Floats
+
+    def undo(self, states: npt.NDArray[np.int64]) -> Floats:
+        """Return for each outcome and wire a number whose mean is that of the true sign, (n, n_wires)."""
+        signs = 1.0 - 2.0 * (states[:, None] >> np.arange(len(self.read_1_as_0)) & 1)
+        offset = self.read_1_as_0 - self.read_0_as_1
+        return (signs - offset) / (1.0 - self.read_1_as_0 - self.read_0_as_1)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The circuits of some inputs: one for each input and branch that is likely enough.
+
+    Parameters
+    ----------
+    batch : CircuitBatch
+    inputs, branches : ndarray of int64 (n_circuits,)
+        Which input and branch a circuit is of.
+    weights : ndarray (n_circuits,)
+        The branch's probability; those of an input sum to 1.
+    """
+
+    batch: CircuitBatch
+    inputs: npt.NDArray[np.int64]
+    branches: npt.NDArray[np.int64]
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Observables of some inputs.
+
+    Parameters
+    ----------
+    values : ndarray (n, n_observables)
+    variances : ndarray (n, n_observables)
+        Of the values, by sampling alone: the squares of their standard errors.
+    logits : ndarray (n, n_classes)
+    logit_covariances : ndarray (n, n_classes, n_classes)
+        By sampling alone.
+    """
+
+    values: Floats
+    variances: Floats
+    logits: Floats
+    logit_covariances: Floats
+
+
+def prepare(lowered: Lowered, inputs: Floats, layout: tuple[int, ...]) -> Runs:
+    """Return the circuits of inputs (n, n_inputs)."""
+    weights = lowered.weights(inputs)
+    weights = np.where(weights > _LEAST_WEIGHT, weights, 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    which, branch = np.nonzero(weights)
+    batch = CircuitBatch(lowered.circuit, lowered.angles(inputs)[which, branch], layout)
+    return Runs(batch, which, branch, weights[which, branch])
+
+
+def select(runs: Runs, inputs: npt.NDArray[np.int64]) -> Runs:
+    """Return the circuits of some inputs, given in order, which are numbered anew."""
+    rows = np.flatnonzero(np.isin(runs.inputs, inputs))
+    numbers = np.searchsorted(inputs, runs.inputs[rows])
+    return Runs(runs.batch.take(rows), numbers, runs.branches[rows], runs.weights[rows])
+
+
+def allot_shots(runs: Runs, shots: int, step: int = 1) -> npt.NDArray[np.int64]:
+    """Divide each input's shots over its branches in proportion, each a multiple of `step`, at least one."""
+    return np.maximum(np.rint(runs.weights * shots / step).astype(np.int64), 1) * step
+
+
+def read(
+    lowered: Lowered,
+    runs: Runs,
+    counts: Sequence[Counts],
+    weight: Floats,
+    bias: Floats,
+    *,
+    readout: Readout | None = None,
+    scale: Floats | float = 1.0,
+    offset: Floats | float = 0.0,
+) -> Estimate:
+    """Estimate every observable, and logits that are linear in them.
+
+    Parameters
+    ----------
+    lowered : Lowered
+    runs : Runs
+    counts : sequence of Counts
+        One a circuit of `runs`.
+    weight, bias : ndarray (n_classes, n_observables) and (n_classes,)
+        The logits are weight @ estimate + bias.
+    readout : Readout, optional
+        Misreadings to undo.
+    scale, offset : ndarray (n, n_observables) or float
+        The estimate is scale · measured + offset.
+    """
+    n_inputs, n_observables = int(runs.inputs.max()) + 1, len(lowered.parities)
+    scale = np.broadcast_to(scale, (n_inputs, n_observables))
+    values = np.zeros((n_inputs, n_observables))
+    variances = np.zeros_like(values)
+    covariances = np.zeros((n_inputs, len(bias), len(bias)))
+    for which, branch, share, found in zip(runs.inputs, runs.branches, runs.weights, counts, strict=True):
+        shots = _shot_values(lowered, found.states, int(branch), readout)
+        n = found.shots
+        mean = found.numbers @ shots / n
+        values[which] += share * mean
+        # One more shot than there were, as bad as can be, so that few shots never look certain.
+        variances[which] += share**2 * (found.numbers @ (shots - mean) ** 2 + 1) / (n * (n + 1))
+        reaching = weight * scale[which]
+        logits = (shots - mean) @ reaching.T
+        scatter = (logits * found.numbers[:, None]).T @ logits + reaching @ reaching.T
+        covariances[which] += share**2 * scatter / (n * (n + 1))
+    values = scale * values + offset
+    return Estimate(values, scale**2 * variances, values @ weight.T + bias, covariances)
+
+
+def _shot_values(
+    lowered: Lowered, states: npt.NDArray[np.int64], branch: int, readout: Readout | None
+) -> Floats:
+    """Return what each outcome says of each observable, (n_states, n_observables)."""
+    true_signs = None if readout is None else readout.undo(states)
+    columns = []
+    for observable in lowered.parities:
+        column = np.zeros(len(states))
+        for term in observable:
+            sign = -term.coefficient if (term.coins & branch).bit_count() & 1 else term.coefficient
+            if true_signs is None:
+                column += sign * (1.0 - 2.0 * (np.bitwise_count(states & term.wires) & 1))
+            else:
+                wires = [w for w in range(lowered.n_wires) if term.wires >> w & 1]
+                column += sign * true_signs[:, wires].prod(axis=1)
+        columns.append(column)
+    return np.column_stack(columns)

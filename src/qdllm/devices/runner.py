@@ -1,0 +1,229 @@
+"""A trained student on a backend: lowered, laid out, measured, and mitigated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from qdllm.devices.backends import Backend, check_request
+from qdllm.devices.batch import Counts
+from qdllm.devices.layout import best_path, check_path
+from qdllm.devices.lowering import lower
+from qdllm.devices.mitigation import Affine, AffineCorrection, ReadoutInversion, ZeroNoise
+from qdllm.devices.reading import Estimate, Readout, Runs, allot_shots, prepare, read, select
+from qdllm.errors import ConfigError
+from qdllm.simulate import StatevectorSimulator
+from qdllm.student.model import StudentModel
+
+__all__ = ["ChipRunner", "Corrections", "Measured"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of some inputs."""
+
+    runs: Runs
+    counts: list[Counts]
+
+    @property
+    def shots(self) -> Floats:
+        """Shots of each input, its branches together."""
+        shots = [float(counts.shots) for counts in self.counts]
+        return np.asarray(np.bincount(self.runs.inputs, shots), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What mitigation found out about the chip."""
+
+    readout: Readout
+    affine: Affine
+
+
+@dataclass
+class ChipRunner:
+    """Run a student's circuits on a backend.
+
+    Parameters
+    ----------
+    model : StudentModel
+        Trained.
+    backend : Backend
+    layout : tuple of int, optional
+        The qubits of the line; by default the best path of the backend's calibration.
+    tolerance : float
+        See `qdllm.devices.lower`.
+
+    Raises
+    ------
+    ConfigError
+        If the chip has too few qubits, or the layout is disconnected.
+    CircuitError, TooLargeError
+        If the circuit cannot be lowered.
+    """
+
+    model: StudentModel
+    backend: Backend
+    layout: tuple[int, ...] | None = None
+    tolerance: float = 0.0
+    spent: dict[str, int] = field(default_factory=lambda: {"circuits": 0, "shots": 0})
+
+    def __post_init__(self) -> None:
+        """Lower the circuit and find its place."""
+        circuit = self.model.circuit.bind(parameters=self.model.theta.detach().double().tolist())
+        self.lowered = lower(circuit, self.model.simulator.observables, tolerance=self.tolerance)
+        self.calibration = self.backend.calibration()
+        n_wires = self.lowered.n_wires
+        if self.calibration is None:
+            self.qubits = tuple(range(n_wires)) if self.layout is None else self.layout
+            if len(set(self.qubits)) != n_wires:
+                raise ConfigError(
+                    f"the layout names {len(set(self.qubits))} qubits, the student needs {n_wires}"
+                )
+        elif self.layout is None:
+            self.qubits = best_path(self.calibration, self.lowered)
+        else:
+            check_path(self.calibration, self.layout, n_wires)
+            self.qubits = self.layout
+        self._exact = StatevectorSimulator(circuit, self.model.observables)
+        self.weight = self.model.readout.weight.detach().double().numpy()
+        self.bias = self.model.readout.bias.detach().double().numpy()
+
+    def exact(self, inputs: Floats) -> Estimate:
+        """Return the exact values and logits of inputs (n, n_inputs), the encoding's angles."""
+        with torch.no_grad():
+            chunks = torch.split(torch.as_tensor(inputs), 1024)
+            values = torch.cat([self._exact(x, torch.zeros(0, dtype=torch.float64)) for x in chunks]).numpy()
+        none = np.zeros((len(values), len(self.bias), len(self.bias)))
+        return Estimate(values, np.zeros_like(values), values @ self.weight.T + self.bias, none)
+
+    def plan(self, n_inputs: int, shots: int) -> tuple[int, int]:
+        """Return how many circuits, and shots of all together, `measure` would run at most."""
+        n_circuits = n_inputs << self.lowered.n_coins
+        each = self.backend.limits.step * math.ceil(
+            shots / self.backend.limits.step / (1 << self.lowered.n_coins)
+        )
+        return n_circuits, n_circuits * each
+
+    def measure(self, inputs: Floats, shots: int, *, seed: int) -> Measured:
+        """Measure inputs, `shots` times each, their branches together."""
+        return self._run(prepare(self.lowered, inputs, self.qubits), shots, seed)
+
+    def correct(self, inputs: Floats, shots: int, *, seed: int) -> Corrections:
+        """Measure what mitigation needs: two circuits for the readout, and inputs of known exact values."""
+        inversion = ReadoutInversion(self.qubits)
+        batch = inversion.circuits()
+        readout = inversion.combine(self._send(batch, [self._allowed(shots)] * len(batch), seed))
+        correction = AffineCorrection(prepare(self.lowered, inputs, self.qubits), self.exact(inputs).values)
+        measured = self._run(correction.runs, shots, seed + 1)
+        return Corrections(
+            readout, correction.combine(self.estimate(measured, readout), measured.shots.mean())
+        )
+
+    def extrapolate(self, measured: Measured, readout: Readout, shots: int, *, seed: int) -> Estimate:
+        """Measure once more with three times the two-qubit errors, and extrapolate to none."""
+        method = ZeroNoise(measured.runs)
+        folded = self._run(replace(measured.runs, batch=method.circuits()), shots, seed)
+        return method.combine(self.estimate(measured, readout), self.estimate(folded, readout))
+
+    def estimate(self, measured: Measured, readout: Readout | None = None) -> Estimate:
+        """Return values and logits as measured, misreadings undone where `readout` is given."""
+        return self._read(measured, readout, 1.0, 0.0)
+
+    def mitigate(self, measured: Measured, corrections: Corrections) -> Estimate:
+        """Return values and logits with misreadings undone and each observable stretched back."""
+        affine = corrections.affine
+        gain = affine.gain(measured.shots)
+        return self._read(measured, corrections.readout, gain, affine.centre - gain * affine.noisy)
+
+    def measure_adaptively(
+        self,
+        inputs: Floats,
+        shots: int,
+        corrections: Corrections | None,
+        *,
+        confidence: float,
+        seed: int,
+        first: int = 8,
+    ) -> Measured:
+        """Measure each input until its class is decided, at most `shots` times.
+
+        Rounds double the shots of the inputs that are left. An input is decided when its two largest logits
+        differ by more standard errors than a normal variable does with probability `confidence`.
+
+        Parameters
+        ----------
+        confidence : float
+            In (1/2, 1).
+        first : int
+            Shots of the first round.
+        """
+        if not 0.5 < confidence < 1.0:
+            raise ConfigError(f"the confidence is {confidence}: it must be between 0.5 and 1")
+        wanted = NormalDist().inv_cdf(confidence)
+        runs = prepare(self.lowered, inputs, self.qubits)
+        parts: list[list[Counts]] = [[] for _ in runs.inputs]
+        left, done, number = np.arange(len(inputs)), 0, min(first, shots)
+        while len(left) and done < shots:
+            number = min(number, shots - done)
+            circuits = np.flatnonzero(np.isin(runs.inputs, left))
+            round_ = self._run(select(runs, left), number, seed + done)
+            for circuit, counts in zip(circuits, round_.counts, strict=True):
+                parts[circuit].append(counts)
+            done += number
+            number = done
+            so_far = Measured(select(runs, left), [Counts.join(parts[circuit]) for circuit in circuits])
+            found = self.estimate(so_far) if corrections is None else self.mitigate(so_far, corrections)
+            left = left[_margins(found) < wanted]
+        return Measured(runs, [Counts.join(part) for part in parts])
+
+    def _read(
+        self, measured: Measured, readout: Readout | None, scale: Floats | float, offset: Floats | float
+    ) -> Estimate:
+        return read(
+            self.lowered,
+            measured.runs,
+            measured.counts,
+            self.weight,
+            self.bias,
+            readout=readout,
+            scale=scale,
+            offset=offset,
+        )
+
+    def _run(self, runs: Runs, shots: int, seed: int) -> Measured:
+        limits = self.backend.limits
+        if limits.uniform:
+            each = [self._allowed(math.ceil(shots / (1 << self.lowered.n_coins)))] * len(runs.batch)
+        else:
+            each = allot_shots(runs, shots, limits.step).tolist()
+        return Measured(runs, self._send(runs.batch, each, seed))
+
+    def _allowed(self, shots: int) -> int:
+        return self.backend.limits.step * math.ceil(shots / self.backend.limits.step)
+
+    def _send(self, batch: Any, shots: Sequence[int], seed: int) -> list[Counts]:
+        check_request(self.backend.name, self.backend.limits, batch, shots)
+        self.spent["circuits"] += len(batch)
+        self.spent["shots"] += sum(shots)
+        return self.backend.run(batch, shots, seed=seed)
+
+
+def _margins(estimate: Estimate) -> Floats:
+    """Return how many standard errors the two largest logits differ by, (n,)."""
+    order = np.argsort(estimate.logits, axis=1)
+    rows = np.arange(len(order))
+    best, second = order[:, -1], order[:, -2]
+    c = estimate.logit_covariances
+    variance = c[rows, best, best] + c[rows, second, second] - 2 * c[rows, best, second]
+    difference = estimate.logits[rows, best] - estimate.logits[rows, second]
+    return np.asarray(difference / np.sqrt(np.maximum(variance, 1e-12)))

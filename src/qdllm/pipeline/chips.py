@@ -1,0 +1,315 @@
+"""`qdllm run`: a student on a simulator or a chip: exact, sampled, noisy and mitigated."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+import qdllm
+from qdllm.circuits import to_native
+from qdllm.compare import scores
+from qdllm.data import TextDataset
+from qdllm.devices import (
+    Backend,
+    ChipRunner,
+    Corrections,
+    SimulatorBackend,
+    expected_fidelity,
+    make_backend,
+    two_qubit_depth,
+)
+from qdllm.devices.reading import Estimate
+from qdllm.encoders import Features
+from qdllm.errors import ConfigError
+from qdllm.files import write_json
+from qdllm.pipeline.predict import check_labels, count_seen
+from qdllm.pipeline.run_folder import RunFolder, student_folder
+from qdllm.student import Student, TextStudent
+
+__all__ = ["ChipOptions", "run_on_chip"]
+
+_SCHEMA = {"name": "qdllm.devices", "version": 1}
+_CALIBRATION_INPUTS = 32
+_CALIBRATION_SHOTS = 1024  # at least
+
+
+@dataclass(frozen=True)
+class ChipOptions:
+    """How to run.
+
+    Parameters
+    ----------
+    shots : int
+        Of each text, its circuits together; at least 1.
+    rows : int, optional
+        Run only so many rows, drawn by the seed.
+    layout : tuple of int, optional
+        The chip's qubits in a connected line, in place of the best.
+    tolerance : float
+        Leave out phases so small that no product of Zs changes by more than this.
+    zero_noise : bool
+        Also extrapolate to no noise, at twice the shots.
+    adaptive : float, optional
+        Also stop each text's shots when its class is decided with this confidence, in (1/2, 1).
+    repeats : int
+        Measure so many times, with seeds of their own.
+    seed : int
+    yes : bool
+        Run on a real chip although it costs something.
+    resend : bool
+        Send jobs again whose fate is unknown.
+    """
+
+    shots: int = 1024
+    rows: int | None = None
+    layout: tuple[int, ...] | None = None
+    tolerance: float = 0.0
+    zero_noise: bool = False
+    adaptive: float | None = None
+    repeats: int = 1
+    seed: int = 0
+    yes: bool = False
+    resend: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        for name in ("shots", "repeats"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.rows is not None and self.rows < 1:
+            raise ConfigError(f"rows is {self.rows}: it must be at least 1")
+        if self.adaptive is not None and not 0.5 < self.adaptive < 1.0:
+            raise ConfigError(f"adaptive is {self.adaptive}: the confidence must be between 0.5 and 1")
+        if self.tolerance < 0:
+            raise ConfigError(f"tolerance is {self.tolerance}: it must be at least 0")
+
+
+def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: ChipOptions) -> dict[str, Any]:
+    """Run the student of a run on labelled rows.
+
+    Parameters
+    ----------
+    path : path
+        A run, or a saved student.
+    dataset : TextDataset
+        Rows with gold labels.
+    name : str
+        The backend (`qdllm.devices.make_backend`).
+    options : ChipOptions
+
+    Returns
+    -------
+    dict
+        Scores under ``exact``, ``sampled`` (shots without errors), ``raw``, ``mitigated`` and, where asked
+        for or known, ``zero_noise``, ``adaptive`` and ``predicted`` (what the chip's calibration leads one
+        to expect); what was run and what it took. Written to ``devices/ID.json`` of the run as well.
+
+    Raises
+    ------
+    DataError, ConfigError, CredentialsError, MissingExtraError
+        If the request is wrong; nothing has been submitted.
+    BackendError
+        If the chip or its service failed.
+    """
+    student = Student.from_pretrained(student_folder(path))
+    classes = [str(label) for label in student.classes_]
+    check_labels(dataset, classes)
+    folder = RunFolder(path)
+    if options.rows is not None and options.rows < len(dataset):
+        chosen = np.sort(
+            np.random.default_rng(options.seed).choice(len(dataset), options.rows, replace=False)
+        )
+        dataset = dataset.take(chosen)
+    backend = make_backend(name, folder.devices / "jobs", resend=options.resend)
+    runner = ChipRunner(student.model_, backend, options.layout, options.tolerance)
+    cost = _cost(runner, len(dataset), options)
+    if backend.is_real and not options.yes:
+        raise ConfigError(
+            f"{name} is a chip: {_in_words(cost)} would be run; give --yes to run them. Nothing was sent"
+        )
+    inputs = _angles(path, student, dataset)
+    truth = [str(label) for label in dataset.labels or ()]
+    found = _measure(runner, inputs, _calibration_angles(folder, student), truth, classes, options)
+    made = datetime.datetime.now(tz=datetime.UTC)
+    identity = f"{name.replace(':', '-').replace('/', '-')}-{made:%Y%m%dT%H%M%S}"
+    result = {
+        "schema": _SCHEMA,
+        "id": identity,
+        "qdllm_version": qdllm.__version__,
+        "date": made.isoformat(timespec="seconds"),
+        "backend": name,
+        "is_real": backend.is_real,
+        "shots": options.shots,
+        "options": {
+            key: value for key, value in asdict(options).items() if key not in ("shots", "yes", "resend")
+        },
+        "data": dataset.name,
+        "n_rows": len(dataset),
+        "rows_seen_in_training": count_seen(folder, dataset),
+        "calibration": _about_calibration(runner),
+        "circuit": _about_circuit(runner),
+        **found,
+        "cost_estimate": cost,
+        "spent": dict(runner.spent),
+        "jobs": getattr(backend, "jobs", []),
+    }
+    write_json(folder.devices / f"{identity}.json", result)
+    return result
+
+
+def _measure(
+    runner: ChipRunner,
+    inputs: NDArray[np.float64],
+    calibration_inputs: NDArray[np.float64],
+    truth: list[str],
+    classes: list[str],
+    options: ChipOptions,
+) -> dict[str, Any]:
+    shots, seed = options.shots, options.seed
+    exact = runner.exact(inputs)
+
+    def scored(estimate: Estimate) -> dict[str, Any]:
+        return _scores(estimate, exact, truth, classes)
+
+    perfect = _beside(runner, SimulatorBackend("statevector", None))
+    found: dict[str, Any] = {"exact": scored(exact)}
+    found["sampled"] = scored(perfect.estimate(perfect.measure(inputs, shots, seed=seed)))
+    if runner.calibration is not None and not isinstance(runner.backend, SimulatorBackend):
+        noisy = _beside(runner, SimulatorBackend("noisy", runner.calibration))
+        at_chip = noisy.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
+        found["predicted"] = scored(noisy.mitigate(noisy.measure(inputs, shots, seed=seed), at_chip))
+    corrections = runner.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
+    runs = []
+    for repeat in range(options.repeats):
+        measured = runner.measure(inputs, shots, seed=seed + 1000 * (repeat + 1))
+        runs.append((scored(runner.estimate(measured)), scored(runner.mitigate(measured, corrections))))
+    found["raw"], found["mitigated"] = runs[0]
+    if options.repeats > 1:
+        found["repeats"] = {
+            name: [run[position]["accuracy"] for run in runs]
+            for position, name in enumerate(("raw", "mitigated"))
+        }
+    if options.zero_noise:
+        again = runner.measure(inputs, shots, seed=seed + 1000)
+        found["zero_noise"] = scored(runner.extrapolate(again, corrections.readout, shots, seed=seed + 3))
+    if options.adaptive is not None:
+        found["adaptive"] = _adaptive(runner, inputs, corrections, options, scored)
+    return found
+
+
+def _adaptive(
+    runner: ChipRunner,
+    inputs: NDArray[np.float64],
+    corrections: Corrections,
+    options: ChipOptions,
+    scored: Any,
+) -> dict[str, Any]:
+    measured = runner.measure_adaptively(
+        inputs, options.shots, corrections, confidence=options.adaptive or 0.0, seed=options.seed + 4
+    )
+    return {
+        **scored(runner.mitigate(measured, corrections)),
+        "mean_shots": float(measured.shots.mean()),
+        "shots_saved": float(1 - measured.shots.mean() / options.shots),
+    }
+
+
+def _beside(runner: ChipRunner, backend: Backend) -> ChipRunner:
+    """Return a runner of the same circuits on another backend."""
+    return ChipRunner(runner.model, backend, runner.qubits, runner.tolerance)
+
+
+def _scores(estimate: Estimate, exact: Estimate, truth: list[str], classes: list[str]) -> dict[str, Any]:
+    exponentials = np.exp(estimate.logits - estimate.logits.max(axis=1, keepdims=True))
+    same = estimate.logits.argmax(axis=1) == exact.logits.argmax(axis=1)
+    found = scores(truth, exponentials / exponentials.sum(axis=1, keepdims=True), classes)
+    accuracy = found["accuracy"]
+    return {
+        **found,
+        "accuracy_standard_error": float(np.sqrt(accuracy * (1 - accuracy) / len(truth))),
+        "agreement_with_exact": float(same.mean()),
+        "z_standard_error": float(np.sqrt(estimate.variances.mean())),
+        "z_rmse": float(np.sqrt(((estimate.values - exact.values) ** 2).mean())),
+    }
+
+
+def _angles(path: str | Path, student: Student, dataset: TextDataset) -> NDArray[np.float64]:
+    """Return the circuit's inputs of texts; features that the run holds are not made again."""
+    known: dict[str, NDArray[np.float32]] = {}
+    features = RunFolder(path).features
+    if features.is_file():
+        table = Features.read(features)
+        known = dict(zip(table.row_ids, table.x, strict=True))
+    new = [i for i, row in enumerate(dataset.row_ids) if row not in known]
+    if new:
+        encoder = TextStudent.from_pretrained(student_folder(path)).encoder_
+        made = encoder.encode([dataset.texts[i] for i in new])
+        known |= {dataset.row_ids[i]: x for i, x in zip(new, made, strict=True)}
+    return _to_angles(student, np.stack([known[row] for row in dataset.row_ids]))
+
+
+def _calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float64]:
+    """Return inputs to calibrate on: of validation rows, or random ones where only the student is at hand."""
+    if folder.features.is_file() and folder.split.is_file():
+        split = pq.read_table(folder.split, columns=["row_id", "part"]).to_pydict()
+        rows = [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "validation"]
+        rows = rows or [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "train"]
+        return _to_angles(student, Features.read(folder.features).align(rows[:_CALIBRATION_INPUTS]))
+    rng = np.random.default_rng(0)
+    return rng.uniform(0, np.pi, (_CALIBRATION_INPUTS, student.model_.circuit.n_inputs))
+
+
+def _to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    with torch.no_grad():
+        return np.asarray(student.model_.angles(torch.as_tensor(x, dtype=torch.float64)).numpy())
+
+
+def _cost(runner: ChipRunner, n_rows: int, options: ChipOptions) -> dict[str, Any]:
+    circuits, shots = runner.plan(n_rows, options.shots)
+    rounds = options.repeats + (2 if options.zero_noise else 0) + (1 if options.adaptive else 0)
+    more, more_shots = runner.plan(_CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
+    circuits, shots = circuits * rounds + more + 2, shots * rounds + more_shots + 2 * _CALIBRATION_SHOTS
+    service = getattr(runner.backend, "service", None)
+    return {
+        "circuits": circuits,
+        "shots": shots,
+        "cost": None if service is None else service.cost(circuits, shots),
+        "unit": None if service is None else service.unit,
+    }
+
+
+def _in_words(cost: dict[str, Any]) -> str:
+    price = "" if cost["cost"] is None else f", about {cost['cost']:g} {cost['unit']},"
+    return f"{cost['circuits']:,} circuits of {cost['shots']:,} shots in all{price}"
+
+
+def _about_calibration(runner: ChipRunner) -> dict[str, Any] | None:
+    c = runner.calibration
+    if c is None:
+        return None
+    return {"id": c.id, "chip": c.chip, "date": c.date, "source": c.source, "measured": c.measured}
+
+
+def _about_circuit(runner: ChipRunner) -> dict[str, Any]:
+    lowered, written = runner.lowered, to_native(runner.model.circuit)
+    fidelity = None
+    if runner.calibration is not None:
+        fidelity = expected_fidelity(lowered, runner.calibration, runner.qubits)
+    return {
+        "qubits": list(runner.qubits),
+        "two_qubit_gates": lowered.two_qubit_gates,
+        "two_qubit_depth": lowered.depth,
+        "two_qubit_gates_as_written": sum(len(gate.qubits) == 2 for gate in written.gates),
+        "two_qubit_depth_as_written": two_qubit_depth(written),
+        "circuits_a_text": 1 << lowered.n_coins,
+        "phases_dropped": lowered.dropped,
+        "phases_dropped_bound": lowered.drop_bound,
+        "expected_fidelity": fidelity,
+    }

@@ -1,0 +1,123 @@
+"""Blocks shared out to a Ray cluster: a Ray Data pipeline whose actors hold the model.
+
+Actors read and write blocks themselves, so only their numbers and row counts travel. Ray holds blocks back
+until an actor is free, and gives those of a lost machine to another; a block that is already there is not
+computed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from qdllm import errors
+from qdllm.data import Piece, cache_dir
+from qdllm.errors import QdllmError, WorkError
+from qdllm.extras import require
+
+if TYPE_CHECKING:
+    from qdllm.pipeline.blocks import Worker
+
+__all__ = ["share_out"]
+
+_log = logging.getLogger(__name__)
+_CONNECT_SECONDS = 10.0
+_MOST_TASKS = 10_000  # of Ray's own blocks; each may hold many of ours
+
+
+def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator[int]:
+    """Let actors work on blocks; yield the rows of each as it is done.
+
+    Parameters
+    ----------
+    worker : Worker
+        Is copied to each actor.
+    pieces : sequence of Piece
+    address : str
+        "auto" for the cluster that this machine belongs to, "local" for a new one here, or HOST:PORT.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    WorkError
+        If the cluster cannot be reached or fails.
+    QdllmError
+        What an actor raised on purpose, when all other blocks are done.
+    """
+    ray = require("ray", "ray", "sharing out to a cluster")
+    data = require("ray.data", "ray", "sharing out to a cluster")
+    if not pieces:
+        return
+    began = not ray.is_initialized()
+    if began:
+        _connect(ray, address)
+    try:
+        data.DataContext.get_current().enable_progress_bars = False
+        rows = [{"piece": replace(piece, path=piece.path.resolve())} for piece in pieces]
+        counts = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_TASKS)).map_batches(
+            _Actor,
+            fn_constructor_args=(worker, Path.cwd()),
+            batch_size=1,
+            num_cpus=1,
+            concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+        )
+        refused: list[QdllmError] = []
+        for row in counts.iter_rows():
+            if row["kind"]:
+                refused.append(getattr(errors, row["kind"], WorkError)(row["refused"]))
+                _log.warning("%s; the other blocks go on", row["refused"])
+            else:
+                yield int(row["rows"])
+        if refused:
+            raise refused[0]
+    except ray.exceptions.RayError as error:
+        raise WorkError(
+            f"Ray at {address}: {str(error).strip().splitlines()[-1]}; "
+            "the same command goes on from what is done"
+        ) from error
+    finally:
+        if began:
+            ray.shutdown()
+
+
+class _Actor:
+    """A worker on some machine of the cluster."""
+
+    def __init__(self, worker: Worker, folder: Path) -> None:
+        if folder.is_dir():  # paths may be relative to where the command was given
+            os.chdir(folder)
+        self._worker = worker
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Work on a batch of one piece; an error raised on purpose is data: Ray would lose its kind."""
+        (piece,) = batch["piece"]
+        rows, kind, refused = 0, "", ""
+        try:
+            rows = self._worker.read(piece)
+        except QdllmError as error:
+            kind, refused = type(error).__name__, str(error)
+        return {"rows": np.array([rows]), "kind": [kind], "refused": [refused]}
+
+
+def _connect(ray: Any, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"QDLLM_CACHE": str(cache_dir())}},
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WorkError(f"Ray at {address}: cannot be reached ({reason})") from error

@@ -1,0 +1,84 @@
+"""The benchmark of chips: its judgement and page on made-up figures, and its kills for real."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("qiskit")
+ROOT = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    sys.path.insert(0, str(ROOT))
+    try:
+        spec = importlib.util.spec_from_file_location("bench_chips", ROOT / "chips.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(str(ROOT))
+
+
+@pytest.fixture
+def results():
+    def at(value):
+        return {"sampled": [value] * 2, "raw": [value - 0.02] * 2, "mitigated": [value, value - 0.001]}
+
+    task = {
+        "rows": 100,
+        "ansatz": "qd_llm",
+        "two_qubit_gates": 40,
+        "exact": 0.9,
+        "qasm_round_trips": True,
+        "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
+        "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899}],
+        "drift": {name: [0.89, 0.9] for name in ("raw", "corrected_before", "corrected_anew")},
+        "few_shots": {name: {"exact": 0.9, **at(0.895)} for name in ("8 shots", "8 shots on the chip")},
+    }
+    return {
+        "command": "qdllm bench chips",
+        "machine": dict.fromkeys(("date", "cpu", "python", "torch", "qiskit", "qiskit-aer", "qdllm"), "1"),
+        "calibration": {"id": "Baihua-x", "source": "reconstructed, not measured"},
+        "tasks": {"news": task},
+        "engine": {
+            "gates": {"lowered": 40, "median_routed": 80.5},
+            "aer": {
+                "values": 200,
+                "mean": 0.01,
+                "standard_deviation": 1.02,
+                "largest": 3.0,
+                "twirl_rmse": 0.001,
+            },
+            "speed": {
+                "shots": 1024,
+                "times_as_fast": 100.0,
+                "cpu_seconds": {"ours": 0.01, "aer_density_matrix": 2.0, "aer_trajectories": 1.0},
+            },
+            "seconds_of_64_inputs": 0.5,
+            "kills": {"kills": 200, "jobs": 900, "lost": 0, "paid_twice": 0},
+        },
+    }
+
+
+def test_every_bar_is_judged(bench, results):
+    assert [met for _, _, met in bench.judge(results)] == [True] * 10
+    results["tasks"]["news"]["shots"]["1024"]["mitigated"] = [0.89, 0.89]
+    results["engine"]["gates"]["lowered"] = 41
+    results["engine"]["kills"]["paid_twice"] = 1
+    missed = [wanted for wanted, _, met in bench.judge(results) if not met]
+    assert [wanted.split()[0] for wanted in missed] == ["mitigated", "at", "200"]
+
+
+def test_the_page_names_the_simulated_chip_and_every_task(bench, results):
+    page = bench.as_markdown(results)
+    assert "The chip is simulated" in page
+    assert "| news | 100 | qd_llm | 40 | 90.0 |" in page
+
+
+def test_a_runner_that_is_killed_loses_and_pays_twice_for_nothing(bench):
+    found = bench.run_kills(4, seed=3, batches=2)
+    assert (found["kills"], found["lost"], found["paid_twice"]) == (4, 0, 0)
+    assert found["jobs"] > 0

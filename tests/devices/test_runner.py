@@ -1,0 +1,95 @@
+"""Mitigation and shots of a real student on a simulated chip."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_iris
+
+from qdllm import Student
+from qdllm.devices import ChipRunner, SimulatorBackend, load_calibration
+from qdllm.errors import ConfigError
+
+from .small_chips import line
+
+
+@pytest.fixture(scope="module")
+def trained():
+    x, y = load_iris(return_X_y=True)
+    student = Student(n_qubits=4, weight_decay=0.1, dropout=0.0, epochs=40).fit(x, y)
+    with torch.no_grad():
+        angles = student.model_.angles(torch.as_tensor(x)).numpy()
+    return student, angles, y
+
+
+@pytest.fixture
+def noisy(trained):
+    return ChipRunner(trained[0].model_, SimulatorBackend("line", line(6)))
+
+
+def rmse(estimate, exact):
+    return float(np.sqrt(((estimate.values - exact.values) ** 2).mean()))
+
+
+def test_exact_values_lead_to_the_students_own_logits(trained, noisy):
+    student, angles, _ = trained
+    x, _ = load_iris(return_X_y=True)
+    np.testing.assert_allclose(noisy.exact(angles).logits, student.decision_logits(x), atol=1e-10)
+
+
+def test_standard_errors_say_how_far_shots_lie_from_the_exact_values(trained):
+    student, angles, _ = trained
+    runner = ChipRunner(student.model_, SimulatorBackend("statevector", None))
+    estimate = runner.estimate(runner.measure(angles, 256, seed=0))
+    exact = runner.exact(angles)
+    scores = (estimate.values - exact.values) / np.sqrt(estimate.variances)
+    assert abs(scores.mean()) < 0.2
+    assert 0.85 < scores.std() < 1.1
+    between = np.array([1.0, -1.0, 0.0])
+    spread = np.sqrt(np.einsum("i,nij,j->n", between, estimate.logit_covariances, between))
+    assert 0.8 < (((estimate.logits - exact.logits) @ between) / spread).std() < 1.15
+
+
+def test_each_step_of_mitigation_brings_values_closer(trained, noisy):
+    _, angles, y = trained
+    exact = noisy.exact(angles)
+    measured = noisy.measure(angles, 2048, seed=1)
+    corrections = noisy.correct(angles[::5], 4096, seed=2)
+    raw, inverted = noisy.estimate(measured), noisy.estimate(measured, corrections.readout)
+    mitigated = noisy.mitigate(measured, corrections)
+    assert rmse(raw, exact) > 1.5 * rmse(inverted, exact) > 1.5 * rmse(mitigated, exact)
+    right = (exact.logits.argmax(axis=1) == y).mean()
+    assert (mitigated.logits.argmax(axis=1) == y).mean() >= right - 0.03
+    chip = line(6).qubits[0]
+    assert corrections.readout.read_1_as_0 == pytest.approx(chip.read_1_as_0, abs=0.02)
+    assert corrections.readout.read_0_as_1 == pytest.approx(chip.read_0_as_1, abs=0.02)
+
+
+def test_extrapolation_removes_some_of_the_two_qubit_errors(trained, noisy):
+    _, angles, _ = trained
+    exact = noisy.exact(angles)
+    measured = noisy.measure(angles, 8192, seed=1)
+    readout = noisy.correct(angles[:30], 4096, seed=2).readout
+    plain = noisy.estimate(measured, readout)
+    assert rmse(noisy.extrapolate(measured, readout, 8192, seed=4), exact) < rmse(plain, exact)
+
+
+def test_adaptive_shots_stop_early_where_the_class_is_clear(trained, noisy):
+    _, angles, y = trained
+    corrections = noisy.correct(angles[::5], 4096, seed=2)
+    adaptive = noisy.measure_adaptively(angles, 512, corrections, confidence=0.99, seed=3)
+    fixed = noisy.mitigate(noisy.measure(angles, 512, seed=4), corrections).logits.argmax(axis=1)
+    assert adaptive.shots.mean() < 256
+    assert adaptive.shots.max() <= 512 + 2
+    found = noisy.mitigate(adaptive, corrections).logits.argmax(axis=1)
+    assert (found == y).mean() >= (fixed == y).mean() - 0.03
+
+
+def test_wrong_requests_are_refused(trained):
+    student, angles, _ = trained
+    with pytest.raises(ConfigError, match="has 2 qubits, the student needs 3"):
+        ChipRunner(student.model_, SimulatorBackend("line", line(2)))
+    with pytest.raises(ConfigError, match="disconnected"):
+        ChipRunner(student.model_, SimulatorBackend("line", line(6)), layout=(0, 1, 3))
+    runner = ChipRunner(student.model_, SimulatorBackend("baihua", load_calibration("baihua")))
+    with pytest.raises(ConfigError, match="confidence is 0"):
+        runner.measure_adaptively(angles, 64, None, confidence=0.4, seed=0)

@@ -1,0 +1,168 @@
+"""`qdllm run` as a user calls it, with right and wrong requests."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qdllm.cli import main
+from qdllm.devices import load_calibration
+from qdllm.files import read_json
+
+WORDS = {"sport": "match team goal season player coach", "market": "shares profit bank oil price stock"}
+
+
+def write_rows(path, n, seed):
+    rng = np.random.default_rng(seed)
+    lines = ["text,label"]
+    for i in range(n):
+        name = list(WORDS)[i % 2]
+        lines.append(f"{' '.join(rng.choice(WORDS[name].split(), 6))} no {i + 1000 * seed},{name}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command line; return exit status, standard output and standard error."""
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["qdllm", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    from qdllm.pipeline import RunConfig, distill
+
+    folder = tmp_path_factory.mktemp("chips")
+    data = write_rows(folder / "all.csv", 120, 0)
+    student = {"n_qubits": 4, "epochs": 80, "weight_decay": 0.1, "noise": {"chip": "baihua", "shots": 64}}
+    config = RunConfig.from_toml(
+        None,
+        {
+            "data": {"path": str(data)},
+            "teacher": {"source": "none"},
+            "encoder": {"source": "tfidf"},
+            "student": student,
+        },
+    )
+    distill(config, folder / "run", quiet=True)
+    return folder / "run", write_rows(folder / "test.csv", 20, 1)
+
+
+def test_exact_sampled_raw_and_mitigated_stand_side_by_side(run_folder, call):
+    run, data = run_folder
+    words = (
+        "run",
+        run,
+        data,
+        "--backend",
+        "noisy:baihua",
+        "--shots",
+        256,
+        "--adaptive",
+        0.95,
+        "--repeats",
+        2,
+    )
+    status, out, _ = call(*words, "--zero-noise", "--json", "--quiet")
+    assert status == 0
+    found = json.loads(out)
+    for name in ("exact", "sampled", "raw", "mitigated", "zero_noise", "adaptive"):
+        assert (
+            0 <= found[name]["accuracy_low"] <= found[name]["accuracy"] <= found[name]["accuracy_high"] <= 1
+        )
+        assert found[name]["rows"] == 20
+    assert found["mitigated"]["z_rmse"] < found["raw"]["z_rmse"]
+    assert found["exact"]["accuracy"] >= 0.8
+    assert found["adaptive"]["mean_shots"] <= 256
+    assert found["calibration"]["measured"] is False
+    assert found["circuit"]["two_qubit_gates"] < found["circuit"]["two_qubit_gates_as_written"]
+    assert len(found["repeats"]["mitigated"]) == 2
+    assert read_json(run / "devices" / f"{found['id']}.json") == found
+
+
+def test_the_table_says_that_the_chip_is_simulated(run_folder, call):
+    run, data = run_folder
+    status, out, _ = call("run", run, data, "--rows", 6, "--shots", 64, "--quiet")
+    assert status == 0
+    said = " ".join(out.split())
+    assert "6 rows, 64 shots each" in said
+    assert "A simulated chip: calibration Baihua-2026-08" in said
+    assert "reconstructed, not measured" in said
+
+
+def test_a_chip_run_says_what_its_calibration_led_to_expect(run_folder, call):
+    pytest.importorskip("qiskit_aer")
+    run, data = run_folder
+    status, out, _ = call(
+        "run", run, data, "--rows", 4, "--shots", 64, "--backend", "aer:baihua", "--json", "-q"
+    )
+    assert status == 0
+    assert "predicted" in json.loads(out)
+
+
+def test_a_trained_for_chip_keeps_the_numbers_that_it_was_trained_with(run_folder):
+    from qdllm import Student
+
+    run, _ = run_folder
+    noise = Student.from_pretrained(run / "student").noise
+    assert noise["shots"] == 64
+    assert all(0 < scale < 1.1 for scale in noise["scale"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--shots", "0"), "shots is 0: it must be at least 1"),
+        (("--backend", "baihua"), "unknown backend 'baihua'"),
+        (("--backend", "noisy:nowhere.json"), "no calibration 'nowhere.json'"),
+        (("--backend", "quafu:Baihua"), "QUAFU_API_KEY is not set"),
+        (("--layout", "0,1,50"), "the layout is disconnected: qubits 1 and 50"),
+        (("--layout", "a,b"), "whole numbers separated by commas"),
+        (("--adaptive", "2"), "the confidence must be between 0.5 and 1"),
+        (("--rows", "0"), "rows is 0"),
+        (("--tolerance", "-1"), "tolerance is -1.0"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2(run_folder, call, monkeypatch, words, message):
+    monkeypatch.delenv("QUAFU_API_KEY", raising=False)
+    if "quafu:Baihua" in words:
+        pytest.importorskip("quafu")
+    run, data = run_folder
+    before = sorted(run.rglob("*"))
+    status, out, err = call("run", run, data, *words)
+    assert status == 2
+    assert out == ""
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert sorted(run.rglob("*")) == before
+
+
+def test_a_calibration_with_a_missing_field_is_named(run_folder, call, tmp_path):
+    run, data = run_folder
+    content = load_calibration("baihua").to_dict()
+    del content["qubits"][7]["t2_us"]
+    path = Path(tmp_path / "chip.json")
+    path.write_text(json.dumps(content))
+    status, _, err = call("run", run, data, "--backend", f"noisy:{path}")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "qubit 7: t2_us is None" in err
+
+
+def test_a_chip_that_is_too_small_is_refused(run_folder, call, tmp_path):
+    run, data = run_folder
+    content = load_calibration("baihua").to_dict()
+    content["qubits"], content["couplers"] = content["qubits"][:2], content["couplers"][:1]
+    path = Path(tmp_path / "chip.json")
+    path.write_text(json.dumps(content))
+    status, _, err = call("run", run, data, "--backend", f"noisy:{path}")
+    assert (status, len(err.splitlines())) == (2, 1)
+    assert "has 2 qubits, the student needs 3" in err
