@@ -154,8 +154,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"Students of bricks (`qdllm inspect brick`), trained on at most {settings['rows']:,} rows "
         f"for {settings['epochs']} epochs on gold labels, exactly, on their light cones; then expanded to a "
-        f"polynomial within {_TRUNCATION:g} and compressed to a proven error of {settings['max_error']:g} in every logit. One "
-        "seed a point: accuracies move by a point or two.",
+        f"polynomial within {_TRUNCATION:g} and compressed to a proven error of {settings['max_error']:g} in "
+        "every logit. One seed a point: accuracies move by a point or two.",
         "",
         *(f"![{title}](scaling-{name.replace('_', '-')}.png)\n" for name, title in _PLOTS.items()),
         *_answer(points),

@@ -110,7 +110,8 @@ def measure(run: RunFolder, max_error: float) -> dict[str, Any]:
         classes=own.classes_.astype(str),
     )
     labels = own.predict(x)
-    regression = LogisticRegression(max_iter=1000).fit(x[rest], labels[rest])
+    # Only its speed is measured; little data and strong regularisation spare its training.
+    regression = LogisticRegression(C=1e-3, max_iter=1000).fit(x[:1000], labels[:1000])
     return {
         name: _measure_one(student, x, x[part == "test"], max_error, regression)
         for name, student in (("student", own), ("paper", paper))
@@ -258,8 +259,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"Python {machine['python']}, NumPy {machine['numpy']}, scikit-learn {machine['scikit-learn']}, "
         f"qdllm {machine['qdllm']}; seed 0.",
         "",
-        "Each student is [compiled](../ideas/surrogate.md) to a formula whose logits are proven to stay "
-        f"within {max_error} of its own at all angles, and looked at on the test rows. **Bold** misses its bar.",
+        f"Each student is [compiled](../ideas/surrogate.md) within {max_error}: no logit is further from its "
+        "own at any angles. It is looked at on the test rows. **Bold** misses its bar.",
         "",
         f"| student | {' | '.join(titles)} |",
         "|---" * (len(titles) + 1) + "|",
@@ -270,23 +271,36 @@ def as_markdown(results: dict[str, Any]) -> str:
     met = sum(met for _, found in bars for _, met in found.values())
     lines += [
         "",
-        f"{met} of {len(bars) * len(titles)} bars are met. Speeds are how many times as fast as the simulator "
-        "the formula is, from angles to logits through the public call, and how many times slower than "
-        "scikit-learn's logistic regression, from features to classes. A tensor train has no terms to count. Bytes are those of "
-        "the formula's file.",
+        f"{met} of {len(bars) * len(titles)} bars are met. Beside the simulator: how many times as fast the "
+        "formula is, from angles to logits through the public call; beside scikit-learn's logistic "
+        "regression: how many times as slow, from features to classes. A tensor train has no "
+        "terms to count. Bytes are those of the formula's file.",
         "",
         "| student | design | texts | largest error seen | provably unchanged | projection, bytes "
         "| to compile, CPU s | one text, µs: formula | simulator | 4,096 texts, ms: formula | simulator |",
         "|---" * 11 + "|",
     ]
     for name, found in rows:
-        check, angles, design = found["certificate"]["check"], found["angles"], found["design"]
-        lines.append(
-            f"| {name} | {design['ansatz']}, {design['n_qubits']} qubits, {design['encoding']} "
-            f"| {check['rows']:,} | {check['max_error']:.4f} | {100 * check['certified']:.1f} % | {found['projection_bytes']:,} "
-            f"| {found['seconds']:.0f} | {angles['1']['ours_us']:.1f} | {angles['1']['theirs_us']:.0f} "
-            f"| {angles['4096']['ours_us'] / 1e3:.2f} | {angles['4096']['theirs_us'] / 1e3:.1f} |"
+        check, design, one, many = (
+            found["certificate"]["check"],
+            found["design"],
+            found["angles"]["1"],
+            found["angles"]["4096"],
         )
+        cells = [
+            name,
+            f"{design['ansatz']}, {design['n_qubits']} qubits, {design['encoding']}",
+            f"{check['rows']:,}",
+            f"{check['max_error']:.4f}",
+            f"{100 * check['certified']:.1f} %",
+            f"{found['projection_bytes']:,}",
+            f"{found['seconds']:.0f}",
+            f"{one['ours_us']:.1f}",
+            f"{one['theirs_us']:.0f}",
+            f"{many['ours_us'] / 1e3:.2f}",
+            f"{many['theirs_us'] / 1e3:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

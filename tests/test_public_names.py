@@ -44,7 +44,7 @@ def _member(cls: type, path: str) -> object:
 
 
 def test_the_public_names_of_the_package():
-    assert qdllm.__all__ == ["Student", "TextStudent"]
+    assert qdllm.__all__ == ["Student", "Surrogate", "TextStudent", "TextSurrogate"]
 
 
 def test_the_documented_names_of_the_subpackages():
@@ -59,6 +59,7 @@ def test_the_documented_names_of_the_subpackages():
         "report": ["PRICES"],
         "simulate": ["NoiseModel", "NoisySimulator", "StatevectorSimulator"],
         "student": ["Student", "TextStudent"],
+        "surrogate": ["Surrogate", "SurrogateClassifier", "check_surrogate", "compile_student"],
         "teachers": ["SoftLabels", "TuningSettings", "fine_tune", "make_teacher"],
     }
     for package, names in documented.items():

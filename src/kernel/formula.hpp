@@ -40,10 +40,14 @@ void contract(const Formula<Real<L>> &f, const V<L> *factors, V<L> *vector, V<L>
         const uint32_t rows = f.ranks[j];
         const Real<L> *core = end -= uint64_t(rows) * 3 * columns;
         for (uint32_t row = 0; row < rows; ++row) {
-            V<L> sums[3] = {};
-            for (V<L> &sum : sums)
-                for (uint32_t k = 0; k < columns; ++k) sum += vector[k] * *core++;
-            other[row] = sums[0] + factors[2 * j] * sums[1] + factors[2 * j + 1] * sums[2];
+            V<L> one{}, sine{}, cosine{};  // three sums at once, so that none waits for its own last addition
+            for (uint32_t k = 0; k < columns; ++k, ++core) {
+                one += vector[k] * core[0];
+                sine += vector[k] * core[columns];
+                cosine += vector[k] * core[2 * columns];
+            }
+            core += 2 * columns;
+            other[row] = one + factors[2 * j] * sine + factors[2 * j + 1] * cosine;
         }
         columns = rows;
     }

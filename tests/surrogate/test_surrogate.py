@@ -131,7 +131,9 @@ def test_the_classifier_is_one_of_scikit_learn(tmp_path):
 
     x, y = load_iris(return_X_y=True)
     student = Student(n_qubits=3, weight_decay=0.1, dropout=0.0)
-    search = GridSearchCV(SurrogateClassifier(student), {"student__alpha": [0.5], "max_error": [0.1]}, cv=2)
+    search = GridSearchCV(
+        SurrogateClassifier(student), {"student__n_layers": [1], "max_error": [0.1]}, cv=2, refit=True
+    )
     best = search.fit(x, y).best_estimator_
     assert best.score(x, y) > 0.8
     best.save_pretrained(tmp_path / "saved")

@@ -97,11 +97,11 @@ def _encode(graph: _Graph, surrogate: Surrogate) -> str:
         graph.add("MatMul", "features", graph.constant(surrogate.weight.T)),
         graph.constant(surrogate.bias),
     )
-    half_pi, one = graph.constant(math.pi / 2), graph.constant(1.0)
     if surrogate.encoding == "linear":
-        return graph.add("Add", u, half_pi)
+        return graph.add("Add", u, graph.constant(math.pi / 2))
+    one = graph.constant(1.0)
     if surrogate.encoding == "tanh":
-        return graph.add("Mul", graph.add("Add", graph.add("Tanh", u), one), half_pi)
+        return graph.add("Mul", graph.add("Add", graph.add("Tanh", u), one), graph.constant(math.pi / 2))
     axis = graph.constant([1], np.int64)
     shifted = graph.add("Sub", u, graph.add("ReduceMin", u, axis, keepdims=1))
     span = graph.add("ReduceMax", shifted, axis, keepdims=1)

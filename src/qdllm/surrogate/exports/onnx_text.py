@@ -57,14 +57,15 @@ def text_to_onnx(surrogate: Surrogate, encoder: TransformerEncoder) -> Any:
             x = pool(states, attention_mask, recipe.pooling)
             return x / x.norm(dim=1, keepdim=True) if recipe.normalize else x
 
-    ids = torch.ones(2, 7, dtype=torch.int64)
+    ids, mask = torch.ones(2, 2, 7, dtype=torch.int64)
+    mask[1, 5:] = 0  # without any padding the exporter would leave the mask out
     free = {0: torch.export.Dim("n"), 1: torch.export.Dim("tokens", max=recipe.max_tokens)}
     with quiet(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter about itself
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             Pooled().eval(),
-            (ids, ids),
+            (ids, mask),
             input_names=["input_ids", "attention_mask"],
             output_names=["features"],
             opset_version=OPSET,
