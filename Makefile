@@ -25,7 +25,7 @@ unit: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 slow: $(STAMP)
-	$(BIN)/pytest -q --override-ini addopts= tests/slow
+	$(BIN)/pytest -q --override-ini addopts=--import-mode=importlib tests/slow
 
 # The site of the documentation, in site/.
 docs: $(STAMP)

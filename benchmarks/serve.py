@@ -110,6 +110,7 @@ def make_bodies(run: Path, n_texts: int) -> list[list[str]]:
 def measure(run: Path, model: str, requests: list[list[str]], rate: float, seconds: float) -> dict[str, Any]:
     """Load a server, watch its memory, kill it and start it again."""
     bodies = [json.dumps({"texts": texts, "model": model}).encode() for texts in requests]
+    busy = os.getloadavg()[0]
     with running(run, model) as (server, port):
         load(port, bodies, rate, min(5.0, seconds))  # what is loaded late is loaded now
         memory, spent = [resident_megabytes(server.pid)], cpu_seconds(server.pid)
@@ -126,6 +127,7 @@ def measure(run: Path, model: str, requests: list[list[str]], rate: float, secon
     return {
         "requests": len(sent),
         "failed": failed,
+        "load_before": round(busy, 1),
         "milliseconds": {
             "p50": round(float(p50), 2),
             "p95": round(float(p95), 2),
@@ -302,7 +304,8 @@ def as_markdown(results: dict[str, Any]) -> str:
             f"requests were answered before, {killed['lost']} in flight were lost, "
             f"{killed['refused_while_down']:,} were refused in the {killed['seconds_down']:g} seconds until "
             "it was up again, "
-            f"{killed['failed_after']} failed after that.",
+            f"{killed['failed_after']} failed after that. Load average of the machine before all this: "
+            f"{found['load_before']:.1f}.",
         ]
     return "\n".join(lines) + "\n"
 
