@@ -93,7 +93,7 @@ def _make_one(
     if layer is not None and mode != "probe":
         raise ConfigError(f"layer {layer} is for mode probe; the mode is {mode}")
     shots = 0 if mode == "zero-shot" else prompt["shots"]
-    if mode != "zero-shot" and shots < 1:
+    if mode in ("auto", "few-shot") and shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
     if str(spec).startswith(("http://", "https://")):
         if mode not in ("auto", "few-shot", "zero-shot"):
