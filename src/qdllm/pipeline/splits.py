@@ -83,7 +83,6 @@ def _another(config: RunConfig, labels: SoftLabels | None, number: int) -> RunCo
     asked = config.teacher
     if labels is not None and not _from_file(config):
         mode = labels.meta["mode"]
-        mode = asked.mode if mode == "ensemble" else mode  # its members choose theirs again
         layer = labels.meta["layer"] if mode == "probe" else None
         asked = asked.model_copy(update={"mode": mode, "layer": layer})
     return config.model_copy(update={"seed": config.seed + number, "teacher": asked})

@@ -73,6 +73,7 @@ def make_teacher(
     """
     own: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
     prompt: dict[str, Any] = {"label_words": label_words, "template": template, "shots": shots}
+    mode = "auto" if mode == "ensemble" else mode  # what the labels of several say of themselves
     members = [
         _make_one(name, named or mode, layer, endpoint, {**prompt, "max_tokens": max_tokens}, own)
         for name, named in _parts(spec)
