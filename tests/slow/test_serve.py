@@ -25,6 +25,11 @@ pytest.importorskip("uvicorn")
 _START_SECONDS = 180
 
 
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def model() -> Path:
     try:
@@ -44,7 +49,7 @@ def url(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file) as server:
         try:
             until = time.monotonic() + _START_SECONDS
-            while socket.socket().connect_ex(("127.0.0.1", port)):
+            while not _answers(port):
                 assert server.poll() is None and time.monotonic() < until, log.read_text()
                 time.sleep(0.5)
             yield f"http://127.0.0.1:{port}/v1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from qdllm.errors import DataError
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder
 from qdllm.pipeline.sources import Texts, encode_texts, label_texts, load_texts
-from qdllm.teachers import SoftLabels
+from qdllm.teachers import Lesson, SoftLabels
 
 __all__ = ["join_task", "make_task"]
 
@@ -118,7 +119,10 @@ def _codes(labels: tuple[str | None, ...] | None, classes: tuple[str, ...], coun
 
 
 def _from_file(config: RunConfig) -> bool:
-    return config.teacher.labels is not None or config.teacher.source.endswith(".parquet")
+    """Whether the teacher is done learning: its labels are a file, or it was taught on the run's rows."""
+    source = config.teacher.source
+    taught = any(Lesson.read(Path(part)) is not None for part in source.split("+"))
+    return config.teacher.labels is not None or source.endswith(".parquet") or taught
 
 
 def _refuse_changed(run: RunFolder, texts: Texts) -> None:

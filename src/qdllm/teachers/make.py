@@ -73,6 +73,7 @@ def make_teacher(
     """
     own: dict[str, Any] = {"seed": seed, "cache": cache_dir, "quiet": quiet}
     prompt: dict[str, Any] = {"label_words": label_words, "template": template, "shots": shots}
+    mode = "auto" if mode == "ensemble" else mode  # what the labels of several say of themselves
     members = [
         _make_one(name, named or mode, layer, endpoint, {**prompt, "max_tokens": max_tokens}, own)
         for name, named in _parts(spec)
@@ -93,7 +94,7 @@ def _make_one(
     if layer is not None and mode != "probe":
         raise ConfigError(f"layer {layer} is for mode probe; the mode is {mode}")
     shots = 0 if mode == "zero-shot" else prompt["shots"]
-    if mode != "zero-shot" and shots < 1:
+    if mode in ("auto", "few-shot") and shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
     if str(spec).startswith(("http://", "https://")):
         if mode not in ("auto", "few-shot", "zero-shot"):
