@@ -62,6 +62,16 @@ def test_scaling_of_features_does_not_matter(moons):
     assert np.abs(plain - scaled).max() < 1e-2
 
 
+def test_circuit_decay_pulls_the_angles_of_the_circuit_to_zero_and_nothing_else(moons):
+    X, y = moons
+    free, pulled = (Student(**SMALL, circuit_decay=decay).fit(X, y) for decay in (0.0, 10.0))
+    size = [student.model_.theta.pow(2).mean().sqrt().item() for student in (free, pulled)]
+    assert size[1] < size[0] / 3
+    weights = [student.model_.readout.weight.abs().mean().item() for student in (free, pulled)]
+    assert weights[1] > weights[0] / 2
+    assert pulled.score(X, y) > 0.8
+
+
 def test_it_learns_from_the_teacher_alone(moons):
     X, y = moons
     soft = np.where(y[:, None] == [0, 1], 0.9, 0.1)
@@ -174,6 +184,7 @@ def test_parameter_counts_of_the_papers_student():
         ({"n_qubits": 40}, TooLargeError, "40 qubits"),
         ({"validation_fraction": 1.0}, ConfigError, "validation_fraction"),
         ({"self_training": -1}, ConfigError, "self_training"),
+        ({"circuit_decay": -1.0}, ConfigError, "circuit_decay"),
     ],
 )
 def test_parameters_out_of_range_are_refused(moons, wrong, error, says):

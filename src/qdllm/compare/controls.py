@@ -117,6 +117,7 @@ class PaperDesign(StudentContender):
         "n_layers": 2,
         "encoding": "minmax",
         "readout": "z",
+        "circuit_decay": 0.0,
     }
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:

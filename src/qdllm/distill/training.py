@@ -20,6 +20,7 @@ from qdllm.progress import progress
 __all__ = ["Batch", "TrainingHistory", "TrainingOptions", "train"]
 
 _CHUNK = 1024  # rows evaluated at once
+_ANGLES = "theta"  # what a model calls the trained angles of its circuit
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class TrainingOptions:
     weight_decay : float
         Decoupled decay of the first matrix, at least 0. It is the one that can learn rows by heart; a
         readout of ⟨Z⟩, which is at most 1, has to grow to give certain answers.
+    circuit_decay : float
+        Decoupled decay of a circuit's trained angles towards 0, at least 0. Small angles make a small formula
+        of a student (`qdllm.surrogate`).
     epsilon : float
         AdamW's ε for the first matrix, above 0. Where it is large against the gradients, steps are
         proportional to them, as in gradient descent, in place of all alike.
@@ -84,6 +88,7 @@ class TrainingOptions:
     batch_size: int = 64
     learning_rate: float = 0.003
     weight_decay: float = 3.0
+    circuit_decay: float = 0.0
     epsilon: float = 1e-8
     dropout: float = 0.4
     patience: int = 10
@@ -96,8 +101,9 @@ class TrainingOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if not 0.0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}: it must be a finite number above 0")
-        if not 0.0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"weight_decay is {self.weight_decay}: it must be finite and at least 0")
+        for name in ("weight_decay", "circuit_decay"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}: it must be finite and at least 0")
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout is {self.dropout}: it must be in [0, 1)")
 
@@ -265,11 +271,14 @@ def _dropout(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def _parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, object]]:
-    parameters = list(model.parameters())
-    first = next(p for p in parameters if p.dim() > 1)
+    named = dict(model.named_parameters())
+    first = next(name for name, p in named.items() if p.dim() > 1)
+    angles = [p for name, p in named.items() if name.split(".")[-1] == _ANGLES]
+    others = [p for name, p in named.items() if name != first and name.split(".")[-1] != _ANGLES]
     return [
-        {"params": [first], "weight_decay": options.weight_decay, "eps": options.epsilon},
-        {"params": [p for p in parameters if p is not first], "weight_decay": 0.0},
+        {"params": [named[first]], "weight_decay": options.weight_decay, "eps": options.epsilon},
+        {"params": angles, "weight_decay": options.circuit_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
 
 

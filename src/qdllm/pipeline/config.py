@@ -126,6 +126,9 @@ class StudentConfig(_Section):
     batch_size: int = Field(64, ge=1, description="Rows a step.")
     learning_rate: float = Field(0.003, gt=0.0, allow_inf_nan=False, description="AdamW's step at the start.")
     weight_decay: float = Field(3.0, ge=0.0, allow_inf_nan=False, description="Decay of the projection.")
+    circuit_decay: float = Field(
+        0.0, ge=0.0, allow_inf_nan=False, description="Decay of the circuit's angles, for a small formula."
+    )
     dropout: float = Field(0.4, ge=0.0, lt=1.0, description="Share of features set to 0 in a step.")
     patience: int | None = Field(
         None, ge=1, description="Epochs without a better validation loss before stopping [a third of epochs]."

@@ -100,7 +100,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         steps.
     patience : int, optional
         Epochs without a better validation loss before stopping; a third of `epochs` by default.
-    batch_size, learning_rate, weight_decay, dropout
+    batch_size, learning_rate, weight_decay, circuit_decay, dropout
         See `qdllm.distill.TrainingOptions`.
     noise : dict, optional
         Options of `qdllm.distill.OutputNoise`: noise on ⟨Z⟩ in training, such as ``{"shots": 8}``.
@@ -143,6 +143,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int = 64,
         learning_rate: float = 0.003,
         weight_decay: float = 3.0,
+        circuit_decay: float = 0.0,
         dropout: float = 0.4,
         patience: int | None = None,
         noise: dict[str, Any] | None = None,
@@ -161,6 +162,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.circuit_decay = circuit_decay
         self.dropout = dropout
         self.patience = patience
         self.noise = noise
@@ -356,6 +358,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            circuit_decay=self.circuit_decay,
             dropout=self.dropout,
             patience=math.ceil(epochs / 3) if self.patience is None else self.patience,
             seed=self.seed,
