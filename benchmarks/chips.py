@@ -34,6 +34,9 @@ _SAVED = 0.5  # of the smallest fixed number of shots
 _GATES = 0.5  # of the routed CZs
 _SPEED, _SECONDS, _KILLS = 20, 15, 200
 _SAME = 0.001  # accuracies this close are the same
+# What the bars look at, settled beforehand: test rows choose nothing.
+_CONFIDENCE = 0.99
+_TRAINED = "8 shots on the chip"
 
 
 def main() -> None:
@@ -93,7 +96,9 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
     share = max(_share_of_fixed(task) for task in tasks)
-    wanted = "adaptive shots: at most half of the smallest fixed number with the same accuracy"
+    wanted = (
+        f"adaptive shots ({_CONFIDENCE}): at most half of the smallest fixed number with the same accuracy"
+    )
     bars.append((wanted, f"{100 * share:.0f} %", share <= _SAVED))
     lost = 100 * min(_few_shots(task) - task["exact"] for task in tasks)
     wanted = f"a student trained for 8 shots loses at most {_FEW_SHOTS} point"
@@ -124,25 +129,18 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
 
 
 def _share_of_fixed(task: dict[str, Any]) -> float:
-    """Adaptive shots as a share of the fewest fixed ones that are as accurate; the best setting."""
-    shares = []
-    for one in task["adaptive"]:
-        enough = [
-            int(shots)
-            for shots, found in task["shots"].items()
-            if np.mean(found["mitigated"]) >= one["accuracy"] - _SAME
-        ]
-        best = max(np.mean(found["mitigated"]) for found in task["shots"].values())
-        if enough and one["accuracy"] >= best - _MITIGATED["1024"] / 100:
-            shares.append(one["mean_shots"] / min(enough))
-    return min(shares, default=float("inf"))
+    """Adaptive shots as a share of the fewest fixed ones that are as accurate."""
+    adaptive = next(one for one in task["adaptive"] if one["confidence"] == _CONFIDENCE)
+    fixed = {int(shots): np.mean(found["mitigated"]) for shots, found in task["shots"].items()}
+    if adaptive["accuracy"] < max(fixed.values()) - _MITIGATED["1024"] / 100:
+        return float("inf")
+    enough = [shots for shots, accuracy in fixed.items() if accuracy >= adaptive["accuracy"] - _SAME]
+    return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
 
 
 def _few_shots(task: dict[str, Any]) -> float:
-    """Accuracy at 8 shots of the better of the students trained for it, as measured or mitigated."""
-    return max(
-        float(np.mean(found[way])) for found in task["few_shots"].values() for way in ("raw", "mitigated")
-    )
+    """Accuracy at 8 shots, mitigated, of the student trained for them with the chip's noise."""
+    return float(np.mean(task["few_shots"][_TRAINED]["mitigated"]))
 
 
 def as_markdown(results: dict[str, Any]) -> str:
