@@ -47,15 +47,7 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "comparison.json"
-    results: dict[str, Any] = {
-        "schema": _SCHEMA,
-        "machine": describe_machine("torch", "scikit-learn"),
-        "settings": settings,
-        "tasks": {},
-    }
-    earlier = read_json(path) if path.is_file() else {}
-    if all(earlier.get(name) == results[name] for name in ("schema", "settings")):
-        results["tasks"] = earlier["tasks"]
+    results = begin(path, _SCHEMA, settings, "tasks")
     for task in options.tasks.split(","):
         config = configure(task, options)
         if is_measured(results["tasks"].get(task), config):
@@ -202,6 +194,20 @@ def _bars(bars: list[dict[str, Any]]) -> list[str]:
         f"- at least 99 % of the teacher's accuracy: {most} of {count} (bar: four of six); at least 97 %: "
         f"{all_of_them} of {count} (bar: all)",
     ]
+
+
+def begin(path: Path, schema: dict[str, Any], settings: dict[str, Any], part: str) -> dict[str, Any]:
+    """Return results to be filled in, with the `part` that a file of the same settings holds already."""
+    results: dict[str, Any] = {
+        "schema": schema,
+        "machine": describe_machine("torch", "scikit-learn"),
+        "settings": settings,
+        part: {},
+    }
+    earlier = read_json(path) if path.is_file() else {}
+    if all(earlier.get(name) == results[name] for name in ("schema", "settings")):
+        results[part] = earlier[part]
+    return results
 
 
 def is_measured(kept: dict[str, Any] | None, config: RunConfig) -> bool:

@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from comparison import add_task_options, configure, is_finished, is_measured
+from comparison import add_task_options, begin, configure, is_finished, is_measured
 from numpy.typing import NDArray
 
 from qdllm.compare import ComparisonTask, Rows, Workers, available_cores, compare, controls, holm, select
 from qdllm.errors import ConfigError, QdllmError
-from qdllm.files import read_json, write_json, write_text
-from qdllm.machine import describe_machine
+from qdllm.files import write_json, write_text
 from qdllm.pipeline import RunFolder, distill
 from qdllm.pipeline.splits import make_task
 
@@ -43,15 +42,8 @@ def main() -> None:
     """Measure, print the page, and write entanglement.json and .md."""
     options = _parse()
     path = options.out / "entanglement.json"
-    results: dict[str, Any] = {
-        "schema": _SCHEMA,
-        "machine": describe_machine("torch", "scikit-learn"),
-        "settings": {"seeds": options.seeds, "budget": options.budget},
-        "cells": {},
-    }
-    earlier = read_json(path) if path.is_file() else {}
-    if all(earlier.get(name) == results[name] for name in ("schema", "settings")):
-        results["cells"] = earlier["cells"]
+    settings = {"seeds": options.seeds, "budget": options.budget}
+    results = begin(path, _SCHEMA, settings, "cells")
     for task in options.tasks.split(","):
         measure(task, options, results["cells"], lambda: write_json(path, results))
     write_text(options.out / "entanglement.md", as_page(results))

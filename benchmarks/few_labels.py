@@ -17,13 +17,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from comparison import add_task_options, configure, is_finished, is_measured
+from comparison import add_task_options, begin, configure, is_finished, is_measured
 
 from qdllm.compare import resampled_test
 from qdllm.errors import QdllmError
 from qdllm.extras import require
-from qdllm.files import atomic_path, read_json, write_json, write_text
-from qdllm.machine import describe_machine
+from qdllm.files import atomic_path, write_json, write_text
 from qdllm.pipeline import RunConfig, RunFolder, compare_run, distill
 
 TAUGHT = "student"
@@ -37,15 +36,8 @@ def main() -> None:
     """Measure, print the page, and write few-labels.json, .md and .png."""
     options = _parse()
     path = options.out / "few-labels.json"
-    results: dict[str, Any] = {
-        "schema": _SCHEMA,
-        "machine": describe_machine("torch", "scikit-learn"),
-        "settings": {"draws": options.draws, "budget": options.budget},
-        "tasks": {},
-    }
-    earlier = read_json(path) if path.is_file() else {}
-    if all(earlier.get(name) == results[name] for name in ("schema", "settings")):
-        results["tasks"] = earlier["tasks"]
+    settings = {"draws": options.draws, "budget": options.budget}
+    results = begin(path, _SCHEMA, settings, "tasks")
     for labels in map(int, options.labels.split(",")):
         for task in options.tasks.split(","):
             config = _hide(configure(task, options), labels)
