@@ -85,7 +85,7 @@ def _teacher(run: RunFolder, *, quiet: bool) -> TextModel:
 
 
 def _surrogate(run: RunFolder) -> TextModel:
-    folder = run.path / "surrogate"
+    folder = run.surrogate
     if not folder.is_dir():
         raise ConfigError(f"{run.path}: has no surrogate; make one with qdllm compile")
     surrogate = Surrogate.from_pretrained(folder)

@@ -109,8 +109,8 @@ def gather(run: RunFolder, *, quiet: bool = False) -> Evidence:
         texts=texts,
         duplicates=duplicates,
         compare=read_versioned(compared, "qdllm.compare") if compared.is_file() else None,
-        devices=read_devices(run.path / "devices"),
-        surrogate=read_surrogate(run.path / "surrogate"),
+        devices=read_devices(run.devices),
+        surrogate=read_surrogate(run.surrogate),
         timing=time_run(run, quiet=quiet),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qdllm.errors import ConfigError
 from qdllm.pipeline.models import MODELS, load_model
+from qdllm.pipeline.run_folder import RunFolder
 from qdllm.serve import open_socket, serve
 
 __all__ = ["TOKEN", "serve_run"]
@@ -48,7 +49,7 @@ def serve_run(
         Whatever loading a model raises.
     """
     if models is None:
-        models = ["student", *(["surrogate"] if (Path(path) / "surrogate").is_dir() else [])]
+        models = ["student", *(["surrogate"] if RunFolder(path).surrogate.is_dir() else [])]
     if unknown := sorted(set(models) - set(MODELS)):
         raise ConfigError(f"no model {unknown[0]!r}; there are {', '.join(MODELS)}")
     if not models:
