@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 
+#include "ngrams.hpp"
 #include "plan.hpp"
 
 namespace nb = nanobind;
@@ -217,6 +218,29 @@ struct FormulaProgram {
     }
 };
 
+using Characters = nb::ndarray<const uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Lengths = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Signatures = nb::ndarray<const uint16_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<nb::numpy, int32_t, nb::ndim<1>>;
+
+Integers handed_over(std::vector<int32_t> &&numbers) {
+    auto *const kept = new std::vector<int32_t>(std::move(numbers));
+    const nb::capsule owner(kept, [](void *p) noexcept { delete static_cast<std::vector<int32_t> *>(p); });
+    return Integers(kept->data(), {kept->size()}, owner);
+}
+
+std::tuple<Integers, Integers, Integers> count_slots(const qdllm::NgramCounter &counter, const Characters &characters,
+                                                     const Lengths &lengths, const Signatures &signatures) {
+    qdllm::SlotCounts found;
+    {
+        nb::gil_scoped_release release;
+        const uint32_t bits = uint32_t(__builtin_ctzll(signatures.size()));
+        found = counter.count(characters.data(), lengths.data(), lengths.size(), signatures.data(), bits);
+    }
+    return {handed_over(std::move(found.ends)), handed_over(std::move(found.slots)),
+            handed_over(std::move(found.counts))};
+}
+
 template <class Real>
 void bind(nb::module_ &m, const char *program, const char *run, const char *formula) {
     using F = FormulaProgram<Real>;
@@ -246,7 +270,7 @@ void bind(nb::module_ &m, const char *program, const char *run, const char *form
 
 NB_MODULE(_kernel, m) {
     nb::set_leak_warnings(false);  // a graph that autograd still holds at exit is no leak
-    m.attr("interface") = 3;  // with simulate/kernel.py; a change of what passes between them is a new number in both
+    m.attr("interface") = 4;  // with simulate/kernel.py; a change of what passes between them is a new number in both
     m.def("instruction_sets", [] {
         std::vector<std::string> names;
         for (const InstructionSet *set : instruction_sets()) names.push_back(set->name);
@@ -255,6 +279,17 @@ NB_MODULE(_kernel, m) {
     m.def("lanes", [](const std::string &set, uint32_t bytes) {
         return bytes == 4 ? named(set).single_precision.lanes : named(set).double_precision.lanes;
     });
+    nb::class_<qdllm::NgramCounter>(m, "NgramCounter")
+        .def(
+            "__init__",
+            [](qdllm::NgramCounter *self, std::vector<uint8_t> kinds, uint64_t base, uint64_t first, uint64_t second,
+               uint64_t around, uint64_t begins, uint64_t start, uint64_t end, uint32_t prefix) {
+                new (self) qdllm::NgramCounter(std::move(kinds),
+                                               {base, first, second, around, begins, start, end, prefix});
+            },
+            "kinds"_a, nb::kw_only(), "base"_a, "first"_a, "second"_a, "around"_a, "begins"_a, "start"_a, "end"_a,
+            "prefix"_a)
+        .def("count", &count_slots);
     bind<float>(m, "Program32", "Run32", "Formula32");
     bind<double>(m, "Program64", "Run64", "Formula64");
 }

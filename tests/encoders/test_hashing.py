@@ -4,12 +4,14 @@ import sys
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qdllm.encoders import normalise_text
-from qdllm.encoders.hashing import hash_ngrams
+from qdllm.encoders.hashing import count_slots, hash_ngrams, place
+from qdllm.simulate.kernel import load_kernel
 
 TEXTS = ["Good films!", "日本の film", "naïve full\u3000width", "?", "🙂🙂 a"]
 PRINT = """
@@ -107,3 +109,34 @@ def test_another_process_with_another_hash_seed_gives_the_same():
     assert said[0] == said[1]
     here = [(row, value) for row, bag in enumerate(bags(TEXTS)) for value in bag.elements()]
     assert said[0].strip() == str(sorted(here))
+
+
+def owned(texts, bits):
+    """The table in which some n-gram of these texts owns each slot, and which hash that is."""
+    hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *(found for _, found in hash_ngrams(texts))]))
+    slots, signatures = place(hashes, bits)
+    table = np.zeros(2**bits, np.uint16)
+    table[slots] = signatures
+    return table
+
+
+@pytest.mark.parametrize("compiled", [pytest.param(True, id="kernel"), pytest.param(False, id="numpy")])
+@given(
+    texts=st.lists(st.text(ALPHABET | ANY, max_size=60) | st.just("a few words. " * 40), max_size=6),
+    known=st.lists(st.text(ALPHABET, max_size=60), max_size=6),
+    bits=st.integers(1, 17),
+)
+def test_slots_are_counted_by_definition(compiled, texts, known, bits):
+    if compiled and load_kernel() is None:
+        pytest.skip("the kernel is not built")
+    table = owned([*texts[::2], *known], bits)
+    ends, slots, counts = count_slots(texts, table, compiled=compiled)
+    assert len(ends) == len(texts) + 1
+    for row, bag in enumerate(bags(texts)):
+        expected = Counter()
+        for value, times in bag.items():
+            slot, signature = value >> (64 - bits), max(value & 0xFFFF, 1)
+            if table[slot] == signature:
+                expected[slot] += times
+        part = slice(ends[row], ends[row + 1])
+        assert list(zip(slots[part].tolist(), counts[part].tolist(), strict=True)) == sorted(expected.items())

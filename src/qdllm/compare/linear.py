@@ -118,12 +118,13 @@ class SupportVectors(Contender):
         if len(np.unique(codes)) < n_classes:
             raise DataError("a class has no training row with a label or a teacher's choice")
         x = (lesson.train.x[usable] - mean) / scale
-        machine = (
-            SVC(C=setting["C"], kernel="rbf", decision_function_shape="ovr")
-            if setting["kernel"] == "rbf"
-            else LinearSVC(C=setting["C"], random_state=seed)
-        ).fit(x, codes)
-        return _Machine(machine, mean, scale, lesson.validation)
+        if setting["kernel"] == "linear":
+            machine = LinearSVC(C=setting["C"], random_state=seed).fit(x, codes)
+            return _Machine(machine, mean, scale, lesson.validation)
+        kernel = _Gaussian(x)
+        machine = SVC(C=setting["C"], kernel="precomputed").fit(kernel(x), codes)
+        kernel.keep(machine.support_)
+        return _Machine(machine, mean, scale, lesson.validation, kernel)
 
 
 class _Cosines:
@@ -158,16 +159,40 @@ class _Linear(Fitted):
         save_file(tensors, folder / "model.safetensors")
 
 
+class _Gaussian:
+    """exp(−γ ‖x − x'‖²) of rows to all training rows, γ one over the sum of the features' variances.
+
+    By one matrix product: libsvm's own loop over pairs takes many times as long.
+    """
+
+    def __init__(self, x: Matrix) -> None:
+        self.gamma = 1 / (x.shape[1] * float(x.var()))
+        self.vectors, self._places, self._n_rows = x, np.arange(len(x)), len(x)
+
+    def keep(self, support: NDArray[np.int32]) -> None:
+        """Forget all training rows but these: no other has a weight."""
+        self.vectors, self._places = self.vectors[support], support
+
+    def __call__(self, x: Matrix) -> Matrix:
+        from sklearn.metrics.pairwise import rbf_kernel
+
+        values = np.zeros((len(x), self._n_rows))
+        values[:, self._places] = rbf_kernel(x, self.vectors, gamma=self.gamma)
+        return values
+
+
 class _Machine(Fitted):
     """A support vector machine from scikit-learn, and the temperature of its decision values."""
 
-    def __init__(self, machine: Any, mean: Matrix, scale: Matrix, validation: Rows) -> None:
-        self.machine, self.mean, self.scale = machine, mean, scale
-        trained = [getattr(machine, name) for name in ("dual_coef_", "coef_") if hasattr(machine, name)]
-        self.n_trained = int(sum(values.size for values in trained) + machine.intercept_.size)
+    def __init__(
+        self, machine: Any, mean: Matrix, scale: Matrix, validation: Rows, kernel: _Gaussian | None = None
+    ) -> None:
+        self.machine, self.mean, self.scale, self.kernel = machine, mean, scale, kernel
+        self._weights = machine.coef_ if kernel is None else machine.dual_coef_
+        self.n_trained = int(self._weights.size + machine.intercept_.size)
         self.n_parameters = self.n_trained + mean.size + scale.size
-        if hasattr(machine, "support_vectors_"):
-            self.n_parameters += machine.support_vectors_.size
+        if kernel is not None:
+            self.n_parameters += kernel.vectors.size
         known = np.flatnonzero(validation.y >= 0)
         self.temperature = (
             fit_temperature(self._logits(validation.take(known)), validation.y[known]) if len(known) else 1.0
@@ -177,18 +202,16 @@ class _Machine(Fitted):
         return softened(self._logits(rows), self.temperature)
 
     def save(self, folder: Path) -> None:
-        names = ("support_vectors_", "dual_coef_", "coef_", "intercept_", "n_support_")
-        tensors = {
-            name: np.ascontiguousarray(getattr(self.machine, name))
-            for name in names
-            if hasattr(self.machine, name)
-        }
+        tensors = {"weights": np.ascontiguousarray(self._weights), "intercept": self.machine.intercept_}
+        if self.kernel is not None:
+            tensors |= {"support_vectors": self.kernel.vectors, "n_support": self.machine.n_support_}
         tensors |= {"mean": self.mean, "scale": self.scale, "temperature": np.array([self.temperature])}
         small = {k: v.astype(np.float32) if v.dtype == np.float64 else v for k, v in tensors.items()}
         save_file(small, folder / "model.safetensors")
 
     def _logits(self, rows: Rows) -> Matrix:
-        scores = np.asarray(self.machine.decision_function((rows.x - self.mean) / self.scale))
+        x = (rows.x - self.mean) / self.scale
+        scores = np.asarray(self.machine.decision_function(x if self.kernel is None else self.kernel(x)))
         return np.stack([np.zeros(len(scores)), scores], axis=1) if scores.ndim == 1 else scores
 
 

@@ -14,15 +14,16 @@ written without spaces, so that pairs and triples of tokens are character n-gram
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qdllm.encoders.tfidf import normalise_text
+from qdllm.simulate.kernel import load_kernel
 
-__all__ = ["constants", "hash_ngrams"]
+__all__ = ["Hashes", "constants", "count_slots", "hash_ngrams", "place"]
 
 Hashes = NDArray[np.uint64]
 
@@ -45,6 +46,15 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0x9FB21C651E98DF25), np.uint64(0xA24BAED4963EE407)
 _AROUND, _BEGINS = np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
 _START, _END = np.uint64(0x27D4EB2F165667C5), np.uint64(0x85EBCA77C2B2AE63)
+_NUMBERS = {
+    "base": int(_BASE),
+    "first": int(_FIRST),
+    "second": int(_SECOND),
+    "around": int(_AROUND),
+    "begins": int(_BEGINS),
+    "start": int(_START),
+    "end": int(_END),
+}
 
 
 def hash_ngrams(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Hashes]]:
@@ -61,50 +71,114 @@ def hash_ngrams(texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], Hashe
     hashes : ndarray of uint64, shape (m,)
         Equal for equal n-grams; an n-gram that a text holds twice is there twice.
     """
+    for start, characters, lengths in _chunks(texts):
+        rows, hashes = _hash_chunk(characters, lengths)
+        yield rows + start, hashes
+
+
+def place(hashes: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+    """Return each n-gram's slot, its hash's first bits, and its signature, the last 16, but never 0."""
+    slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
+    return slots, np.maximum(hashes.astype(np.uint16), 1)
+
+
+def count_slots(
+    texts: Sequence[str], signatures: NDArray[np.uint16], *, compiled: bool = True
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Count the n-grams of texts that have a slot: a sparse matrix by rows.
+
+    Parameters
+    ----------
+    texts : sequence of str, length n
+    signatures : ndarray of uint16, shape (2 ** bits,)
+        Of the n-gram that owns a slot; 0 where none does.
+    compiled : bool
+        Count in the kernel where it is built, not in NumPy.
+
+    Returns
+    -------
+    ends : ndarray of int, shape (n + 1,)
+        The entries of text i stand from ``ends[i]`` to ``ends[i + 1]``.
+    slots : ndarray of int, shape (ends[-1],)
+        Ascending within a text.
+    counts : ndarray of int, shape (ends[-1],)
+        At least 1.
+    """
+    counter = _counter() if compiled else None
+    ends, slots, counts = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    for _, characters, lengths in _chunks(texts):
+        found = (
+            _count(characters, lengths, signatures)
+            if counter is None
+            else counter.count(characters, lengths, signatures)
+        )
+        ends.append(found[0][1:] + ends[-1][-1])
+        slots.append(found[1])
+        counts.append(found[2])
+    return np.concatenate(ends), np.concatenate(slots), np.concatenate(counts)
+
+
+def constants() -> dict[str, Any]:
+    """Return as JSON values what another program needs to make the same hashes."""
+    return {
+        **_NUMBERS,
+        "prefix": _PREFIX,
+        "ranges": {str(_SINGLE): _SINGLES, str(_SPACE): _SPACES},
+    }
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.int64]]]:
+    """Yield which text comes first, the characters of some texts, a space behind each, and their lengths."""
     start = 0
     while start < len(texts):
         end, size = start, 0
         while end < len(texts) and size < _CHUNK:
             size += len(texts[end])
             end += 1
-        rows, hashes = _hash_chunk([normalise_text(text) for text in texts[start:end]])
-        yield rows + start, hashes
+        written = [normalise_text(text) for text in texts[start:end]]
+        characters = np.frombuffer(" ".join([*written, ""]).encode("utf-32-le"), dtype="<u4")
+        lengths = np.fromiter((len(text) + 1 for text in written), dtype=np.int64, count=len(written))
+        yield start, characters, lengths
         start = end
 
 
-def constants() -> dict[str, Any]:
-    """Return as JSON values what another program needs to make the same hashes."""
-    numbers = {
-        "base": _BASE,
-        "first": _FIRST,
-        "second": _SECOND,
-        "around": _AROUND,
-        "begins": _BEGINS,
-        "start": _START,
-        "end": _END,
-    }
-    return {
-        **{name: int(number) for name, number in numbers.items()},
-        "prefix": _PREFIX,
-        "ranges": {str(_SINGLE): _SINGLES, str(_SPACE): _SPACES},
-    }
+@cache
+def _counter() -> Any:
+    """Return what counts in the kernel, or None where it is not built."""
+    kernel = load_kernel()
+    if kernel is None:
+        return None
+    return kernel.NgramCounter(_KINDS.tolist(), prefix=_PREFIX, **_NUMBERS)
 
 
-def _hash_chunk(texts: list[str]) -> tuple[NDArray[np.int64], Hashes]:
-    characters = np.frombuffer(" ".join([*texts, ""]).encode("utf-32-le"), dtype="<u4")
-    lengths = np.fromiter((len(text) + 1 for text in texts), dtype=np.int64, count=len(texts))
+def _count(
+    characters: NDArray[np.uint32], lengths: NDArray[np.int64], signatures: NDArray[np.uint16]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count as the kernel does."""
+    bits = len(signatures).bit_length() - 1
+    rows, hashes = _hash_chunk(characters, lengths)
+    slots, signs = place(hashes, bits)
+    known = signatures[slots] == signs
+    keys, counts = np.unique((rows[known] << bits) + slots[known], return_counts=True)
+    ends = np.searchsorted(keys, np.arange(len(lengths) + 1) << bits)
+    return ends, keys & (len(signatures) - 1), counts
+
+
+def _hash_chunk(
+    characters: NDArray[np.uint32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Hashes]:
     starts, ends, words = _tokens(characters)
     span = _Polynomial(characters)
     tokens = _mix(span(starts, ends))
     rows = np.searchsorted(np.cumsum(lengths), starts, side="right")
 
     # The same tokens with two more a text, its ends, which belong to no single but to pairs and triples.
-    counts = np.bincount(rows, minlength=len(texts)) + 2
+    counts = np.bincount(rows, minlength=len(lengths)) + 2
     framed = np.empty(counts.sum(), dtype=np.uint64)
     framed[np.arange(len(tokens)) + 2 * rows + 1] = tokens
     last = np.cumsum(counts) - 1
     framed[last - counts + 1], framed[last] = _START, _END
-    owner = np.repeat(np.arange(len(texts)), counts)
+    owner = np.repeat(np.arange(len(lengths)), counts)
     twos = np.flatnonzero(owner[1:] == owner[:-1])
     threes = np.flatnonzero(owner[2:] == owner[:-2])
 

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from qdllm.encoders.base import Encoder, SavedEncoder
-from qdllm.encoders.hashing import Hashes, hash_ngrams
+from qdllm.encoders.hashing import Hashes, count_slots, hash_ngrams, place
 from qdllm.errors import ConfigError, SavedModelError
 
 if TYPE_CHECKING:
@@ -137,21 +137,11 @@ class NgramEncoder(Encoder):
             If the encoder was never fitted.
         """
         signatures = self._fitted
-        bits = _bits(signatures)
-        keys, tf = [], []
-        for rows, hashes in hash_ngrams(texts):
-            slots, signs = _place(hashes, bits)
-            known = signatures[slots] == signs
-            found, counts = np.unique((rows[known] << bits) + slots[known], return_counts=True)
-            keys.append(found)
-            tf.append(counts)
-        key = np.concatenate(keys) if keys else np.zeros(0, dtype=np.int64)
-        lengths = np.bincount(key >> bits, minlength=len(texts))
-        weights = (1 + np.log(np.concatenate(tf) if tf else key)) / np.sqrt(lengths[key >> bits])
-        ends = np.concatenate([[0], np.cumsum(lengths)])
+        ends, slots, counts = count_slots(texts, signatures)
+        lengths = np.diff(ends)
+        weights = (1 + np.log(counts)) / np.sqrt(np.repeat(lengths, lengths))
         return sparse.csr_matrix(
-            (weights.astype(np.float32), key & (len(signatures) - 1), ends),
-            shape=(len(texts), len(signatures)),
+            (weights.astype(np.float32), slots, ends), shape=(len(texts), len(signatures))
         )
 
     def weighted_bags(self, texts: Sequence[str]) -> sparse.csr_matrix:
@@ -194,7 +184,7 @@ class NgramEncoder(Encoder):
             hashes, frequencies = hashes[often], frequencies[often]
         bits = min(self.settings.max_bits, max(1, (2 * len(hashes) - 1).bit_length()))
         ascending = np.argsort(frequencies, kind="stable")  # the last one to be placed stays
-        slots, signs = _place(hashes[ascending], bits)
+        slots, signs = place(hashes[ascending], bits)
         self._signatures = np.zeros(2**bits, dtype=np.uint16)
         self._signatures[slots] = signs
         self._idf = np.zeros(2**bits, dtype=np.float32)
@@ -268,13 +258,3 @@ def _document_frequencies(texts: list[str]) -> tuple[Hashes, NDArray[np.int64]]:
         counts.append(frequency)
     merged, place = np.unique(np.concatenate(found), return_inverse=True)
     return merged, np.bincount(place, weights=np.concatenate(counts)).astype(np.int64)
-
-
-def _place(hashes: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """Return each n-gram's slot, its hash's first bits, and its signature, the last 16, but never 0."""
-    slots = (hashes >> np.uint64(64 - bits)).astype(np.int64)
-    return slots, np.maximum(hashes.astype(np.uint16), 1)
-
-
-def _bits(signatures: NDArray[np.uint16]) -> int:
-    return len(signatures).bit_length() - 1

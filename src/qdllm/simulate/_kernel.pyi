@@ -10,6 +10,24 @@ interface: int
 def instruction_sets() -> list[str]: ...
 def lanes(instruction_set: str, item_size: int, /) -> int: ...
 
+class NgramCounter:
+    def __init__(
+        self,
+        kinds: list[int],
+        *,
+        base: int,
+        first: int,
+        second: int,
+        around: int,
+        begins: int,
+        start: int,
+        end: int,
+        prefix: int,
+    ) -> None: ...
+    def count(
+        self, characters: NDArray[Any], lengths: NDArray[Any], signatures: NDArray[Any], /
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+
 class Run32: ...
 class Run64: ...
 

@@ -12,7 +12,7 @@ __all__ = ["instruction_sets", "load_kernel", "say_that_torch_serves"]
 _log = logging.getLogger(__name__)
 
 # What passes between Python and src/kernel/module.cpp; a change of it is a new number in both.
-_INTERFACE = 3
+_INTERFACE = 4
 
 
 def instruction_sets() -> tuple[str, ...]:
