@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from contextlib import closing
 import pytest
 
 pytest.importorskip("uvicorn", reason="the extra 'serve' is not installed")
+
+from qdllm.pipeline.models import available_models, load_model
 
 from .test_cli import _write_csv, qdllm, refused
 
@@ -96,6 +99,24 @@ def test_it_answers_as_predict_does_and_stops_when_told(run, server):
 def test_what_cannot_be_served_is_refused_in_one_line(run, options, says):
     base = () if "--port" in options else ("--port", 0)
     assert says in refused("serve", run, *options, *base, "--quiet")
+
+
+def test_a_saved_surrogate_answers_as_the_runs_own(run, tmp_path):
+    whole = tmp_path / "run"
+    shutil.copytree(run, whole)
+    qdllm("compile", whole)
+    assert available_models(run) == ["student"]
+    assert available_models(whole) == ["student", "surrogate"]
+    shutil.move(whole / "surrogate", tmp_path / "alone")
+    assert available_models(tmp_path / "alone") == ["surrogate"]
+    assert available_models(run / "student") == ["student"]
+    alone = load_model(tmp_path / "alone", "surrogate")
+    texts = ["goal of the team", "bank shares"]
+    predicted = json.loads(qdllm("predict", tmp_path / "alone", *texts, "--json").stdout)
+    assert alone.classes == tuple(sorted(predicted[0]["proba"]))
+    for ours, theirs in zip(alone.predict_proba(texts), predicted, strict=True):
+        assert dict(zip(alone.classes, ours, strict=True)) == pytest.approx(theirs["proba"], abs=1e-6)
+    assert "no student" in refused("serve", tmp_path / "alone", "--models", "student", "--port", 0)
 
 
 def test_a_taken_port_is_refused_in_one_line(run):

@@ -118,6 +118,7 @@ class PaperDesign(StudentContender):
         "encoding": "minmax",
         "readout": "z",
         "circuit_decay": 0.0,
+        "noise": None,
     }
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:

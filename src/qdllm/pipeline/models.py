@@ -10,21 +10,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qdllm.encoders import load_encoder
 from qdllm.errors import ConfigError
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.pipeline.sources import load_texts, teacher_of
+from qdllm.pipeline.surrogate import saved_type
 from qdllm.serve import TextModel
 from qdllm.student import TextStudent
-from qdllm.student.text import ENCODER_FOLDER
-from qdllm.surrogate import Surrogate
+from qdllm.surrogate import TextSurrogate
 from qdllm.teachers import SoftLabels
 
-__all__ = ["MODELS", "load_model"]
+__all__ = ["MODELS", "available_models", "load_model"]
 
 MODELS = ("student", "surrogate", "teacher")
 """What of a run answers texts."""
+
+
+def available_models(path: str | Path) -> list[str]:
+    """Return the names of the models that a run has, or of the one that a saved model is.
+
+    Raises
+    ------
+    SavedModelError
+        If it is neither.
+    """
+    folder, run = student_folder(path), RunFolder(path)
+    if folder == Path(path):
+        return ["surrogate" if saved_type(folder) == "surrogate" else "student"]
+    there = {"student": True, "surrogate": run.surrogate.is_dir(), "teacher": run.labels.is_file()}
+    return [name for name in MODELS if there[name]]
 
 
 def load_model(path: str | Path, name: str, *, quiet: bool = False) -> TextModel:
@@ -35,7 +49,7 @@ def load_model(path: str | Path, name: str, *, quiet: bool = False) -> TextModel
     Parameters
     ----------
     path : path
-        A finished run; a saved student has no other model.
+        A finished run, a saved student or a saved surrogate.
     name : {"student", "surrogate", "teacher"}
     quiet : bool
         Show no progress bars.
@@ -49,10 +63,14 @@ def load_model(path: str | Path, name: str, *, quiet: bool = False) -> TextModel
     QdllmError
         Whatever making or fitting a teacher raises.
     """
+    if name not in (there := available_models(path)):
+        wanted = "; make one with qdllm compile" if name == "surrogate" else ""
+        raise ConfigError(f"{path}: has no {name}, only {', '.join(there)}{wanted}")
     if name == "student":
         return _student(path)
-    run = RunFolder(path)
-    return _surrogate(run) if name == "surrogate" else _teacher(run, quiet=quiet)
+    if name == "teacher":
+        return _teacher(RunFolder(path), quiet=quiet)
+    return _surrogate(Path(path) if there == ["surrogate"] else RunFolder(path).surrogate)
 
 
 def _student(path: str | Path) -> TextModel:
@@ -67,8 +85,6 @@ def _student(path: str | Path) -> TextModel:
 
 def _teacher(run: RunFolder, *, quiet: bool) -> TextModel:
     config = RunConfig.from_toml(run.config, {})
-    if not run.labels.is_file():
-        raise ConfigError(f"{run.path}: has no teacher")
     if config.teacher.labels is not None or config.teacher.source.endswith(".parquet"):
         raise ConfigError(f"{run.path}: its teacher is a file of probabilities, which answers no new texts")
     texts = load_texts(config.data, config.seed)
@@ -84,15 +100,11 @@ def _teacher(run: RunFolder, *, quiet: bool) -> TextModel:
     return TextModel("teacher", teacher.classes, predict_proba)
 
 
-def _surrogate(run: RunFolder) -> TextModel:
-    folder = run.surrogate
-    if not folder.is_dir():
-        raise ConfigError(f"{run.path}: has no surrogate; make one with qdllm compile")
-    surrogate = Surrogate.from_pretrained(folder)
-    encoder = load_encoder(run.student / ENCODER_FOLDER)
+def _surrogate(folder: Path) -> TextModel:
+    found = TextSurrogate.from_pretrained(folder)
 
     def predict_proba(texts: Sequence[str]) -> NDArray[np.float64]:
-        found = surrogate.predict_proba(encoder.encode(texts, cached=False))
-        return np.asarray(found, dtype=np.float64)
+        proba = found.surrogate.predict_proba(found.encoder.encode(texts, cached=False))
+        return np.asarray(proba, dtype=np.float64)
 
-    return TextModel("surrogate", tuple(map(str, surrogate.classes_)), predict_proba)
+    return TextModel("surrogate", tuple(map(str, found.classes_)), predict_proba)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qdllm.errors import ConfigError
-from qdllm.pipeline.models import MODELS, load_model
-from qdllm.pipeline.run_folder import RunFolder
+from qdllm.pipeline.models import MODELS, available_models, load_model
 from qdllm.serve import open_socket, serve
 
 __all__ = ["TOKEN", "serve_run"]
@@ -30,7 +29,7 @@ def serve_run(
     Parameters
     ----------
     path : path
-        A finished run, or a saved student.
+        A finished run, a saved student or a saved surrogate.
     models : sequence of {"student", "surrogate", "teacher"}, optional
         The first answers where a request names none. By default the student, and the surrogate where
         there is one.
@@ -49,7 +48,7 @@ def serve_run(
         Whatever loading a model raises.
     """
     if models is None:
-        models = ["student", *(["surrogate"] if RunFolder(path).surrogate.is_dir() else [])]
+        models = [name for name in available_models(path) if name != "teacher"]
     if unknown := sorted(set(models) - set(MODELS)):
         raise ConfigError(f"no model {unknown[0]!r}; there are {', '.join(MODELS)}")
     if not models:
