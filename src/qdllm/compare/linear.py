@@ -167,7 +167,8 @@ class _Gaussian:
 
     def __init__(self, x: Matrix) -> None:
         self.gamma = 1 / (x.shape[1] * float(x.var()))
-        self.vectors, self._places, self._n_rows = x, np.arange(len(x)), len(x)
+        self.vectors, self._n_rows = x, len(x)
+        self._places: NDArray[Any] = np.arange(len(x))
 
     def keep(self, support: NDArray[np.int32]) -> None:
         """Forget all training rows but these: no other has a weight."""

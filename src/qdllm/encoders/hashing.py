@@ -105,7 +105,9 @@ def count_slots(
         At least 1.
     """
     counter = _counter() if compiled else None
-    ends, slots, counts = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    ends: list[NDArray[Any]] = [np.zeros(1, np.int64)]
+    slots: list[NDArray[Any]] = [np.zeros(0, np.int32)]
+    counts: list[NDArray[Any]] = [np.zeros(0, np.int32)]
     for _, characters, lengths in _chunks(texts):
         found = (
             _count(characters, lengths, signatures)
