@@ -79,8 +79,8 @@ class _Chip:
         self.perfect = ChipRunner(student.model_, SimulatorBackend("statevector", None), self.runner.qubits)
         self.inputs = _angles(student, data.x[test])
         self.truth = np.searchsorted(student.classes_.astype(str), data.labels[test])
-        validation = np.flatnonzero(data.parts == "validation")[:_CALIBRATION_INPUTS]
-        self.known = _angles(student, data.x[validation])
+        validation = np.random.default_rng(0).permutation(np.flatnonzero(data.parts == "validation"))
+        self.known = _angles(student, data.x[validation[:_CALIBRATION_INPUTS]])
         self.exact = self.runner.exact(self.inputs)
         self.corrections = self.runner.correct(self.known, _CALIBRATION_SHOTS, seed=1)
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from qdllm.cli import main
@@ -191,3 +192,20 @@ def test_a_chip_that_is_too_small_is_refused(run_folder, call, tmp_path):
     status, _, err = call("run", run, data, "--backend", f"noisy:{path}")
     assert (status, len(err.splitlines())) == (2, 1)
     assert "has 2 qubits, the student needs 3" in err
+
+
+def test_it_calibrates_on_all_classes_of_data_sorted_by_class(tmp_path, monkeypatch):
+    from qdllm.encoders import Features
+    from qdllm.pipeline import RunFolder, chips
+    from qdllm.pipeline.run_folder import write_table
+
+    monkeypatch.setattr(chips, "_to_angles", lambda student, x: x)
+    folder, ids = RunFolder(tmp_path), tuple(f"{i:03d}" for i in range(200))
+    parts = ["train"] * 100 + ["validation"] * 100
+    write_table(folder.split, {"row_id": pa.array(ids), "part": pa.array(parts)})
+    Features(ids, np.arange(200, dtype=np.float32)[:, None]).write(folder.features)
+    drawn = chips._calibration_angles(folder, None)
+    assert len(np.unique(drawn)) == len(drawn) == 32
+    assert drawn.min() >= 100
+    assert 5 < (drawn < 150).sum() < 27
+    assert np.array_equal(drawn, chips._calibration_angles(folder, None))

@@ -256,13 +256,17 @@ def _angles(path: str | Path, student: Student, dataset: TextDataset) -> NDArray
 
 
 def _calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float64]:
-    """Return inputs to calibrate on: of validation rows, or random ones where only the student is at hand."""
+    """Return inputs to calibrate on: of validation rows, or random ones where only the student is at hand.
+
+    Rows are drawn, not the first ones taken: data often come sorted by class.
+    """
+    rng = np.random.default_rng(0)
     if folder.features.is_file() and folder.split.is_file():
         split = pq.read_table(folder.split, columns=["row_id", "part"]).to_pydict()
         rows = [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "validation"]
         rows = rows or [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "train"]
-        return _to_angles(student, Features.read(folder.features).align(rows[:_CALIBRATION_INPUTS]))
-    rng = np.random.default_rng(0)
+        drawn = [rows[i] for i in rng.permutation(len(rows))[:_CALIBRATION_INPUTS]]
+        return _to_angles(student, Features.read(folder.features).align(drawn))
     return rng.uniform(0, np.pi, (_CALIBRATION_INPUTS, student.model_.circuit.n_inputs))
 
 
