@@ -32,12 +32,16 @@ def open_socket(host: str, port: int) -> socket.socket:
         raise ConfigError(f"port {port}: a port is a number from 0 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
             f"{host}:{port}: cannot listen there ({reason}); give another --host or --port"
         ) from error
+    # Connections inherit it. An answer is written in two parts, and the second would wait up to 40 ms for the
+    # client to acknowledge the first; asyncio sets this itself only on sockets that name their protocol.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def serve(
