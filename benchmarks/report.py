@@ -1,6 +1,6 @@
 """The report in a browser: its size, what it asks for and says, and what an accessibility checker finds.
 
-    qdllm bench report RUN [--pictures FOLDER] [--json] [--out FOLDER]
+    qdllm bench report --run RUN [--pictures FOLDER] [--json] [--out FOLDER]
 
 RUN is a finished run, such as the one `qdllm demo` leaves. Its report is written in each language and opened
 in a headless Chromium at the width of a desktop and of a phone, light and dark. Needs Chromium on the PATH,
@@ -34,7 +34,7 @@ _DATE = "2026-01-01"
 def main() -> None:
     """Measure, print the page, and write report.json and report.md."""
     parser = argparse.ArgumentParser(prog="qdllm bench report", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run", type=Path, help="a finished run")
+    parser.add_argument("--run", type=Path, required=True, help="a finished one")
     parser.add_argument("--pictures", type=Path, help="keep a picture of each view in this folder")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
@@ -43,7 +43,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results = {
                 "schema": {"name": "qdllm.bench-report", "version": 1},
-                "command": f"qdllm bench report {options.run}",
+                "command": f"qdllm bench report --run {options.run}",
                 "machine": describe_machine("playwright", "axe-playwright-python"),
                 **measure(options.run, Path(folder), options.pictures),
             }

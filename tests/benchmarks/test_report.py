@@ -17,7 +17,7 @@ def results(**changed):
     view = {"language": "en", "width": 390, "scheme": "dark", "console": 0, "requests": 0, "fits": True}
     file = {"bytes": 70_000, "made_twice_alike": True}
     return {
-        "command": "qdllm bench report runs/x",
+        "command": "qdllm bench report --run runs/x",
         "machine": {"date": "2026-01-01", "qdllm": "0"},
         "chromium": "150",
         "files": {"en": {name: changed.get(name, value) for name, value in file.items()}},
@@ -53,7 +53,7 @@ def test_the_page_names_every_view():
 
 def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
     done = subprocess.run(
-        [sys.executable, PATH, tmp_path], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, PATH, "--run", tmp_path], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 2
     assert done.stderr.startswith("qdllm: ")
