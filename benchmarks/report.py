@@ -41,15 +41,16 @@ def main() -> None:
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            results = {
-                "schema": {"name": "qdllm.bench-report", "version": 1},
-                "command": f"qdllm bench report --run {options.run}",
-                "machine": describe_machine("playwright", "axe-playwright-python"),
-                **measure(options.run, Path(folder), options.pictures),
-            }
+            found = measure(options.run, Path(folder), options.pictures)
     except QdllmError as error:
         print(f"qdllm: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    results = {
+        "schema": {"name": "qdllm.bench-report", "version": 1},
+        "command": f"qdllm bench report --run {options.run}",
+        "machine": describe_machine("playwright", "axe-playwright-python"),
+        **found,
+    }
     write_json(options.out / "report.json", results)
     write_text(options.out / "report.md", as_markdown(results))
     print(json.dumps(results, indent=2) if options.json else as_markdown(results))
