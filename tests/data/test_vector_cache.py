@@ -23,7 +23,7 @@ import numpy as np
 from qdllm.data import VectorCache, cached_map
 hash_of = lambda t: zlib.crc32(t.encode()) % 9973
 def compute(texts):
-    time.sleep(0.001)
+    time.sleep(0.004)  # so that no machine is done before it has been killed six times
     return {VECTOR}
 texts = [f"text {{i}} " + "x" * (i % 40) for i in range(1500)]
 cache = VectorCache(sys.argv[1], {SETTINGS!r})
