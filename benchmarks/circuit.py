@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,8 @@ from _circuit.peers import Peer, find_peers, peers_folder, run_peer
 from _circuit.problems import Reference, Step, paper_problem, reference_of
 from _circuit.timing import Timing, running_on, usable_cores
 
-from qdllm.errors import QdllmError, WorkError
+from qdllm.cli.printing import errors_in_one_line
+from qdllm.errors import WorkError
 from qdllm.extras import require
 from qdllm.files import write_json, write_text
 from qdllm.machine import describe_machine
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--quick", action="store_true", help="a trial in seconds, whose figures say nothing")
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         require("matplotlib.figure", "plot", "the plot of sizes")
         folder = peers_folder()
         peers = find_peers(options.peer, folder)
@@ -71,9 +71,6 @@ def main() -> None:
             raise WorkError(
                 f"not measured: {'; '.join(failed)}; the rest is in {options.out / 'circuit.json'}"
             )
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
 
 
 def measure(settings: Settings, peers: Sequence[Peer], reference: Reference) -> dict[str, Any]:

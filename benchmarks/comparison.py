@@ -17,13 +17,13 @@ import csv
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import as_markdown, in_points, verdict
 from qdllm.data import DEMO_TASKS
-from qdllm.errors import ConfigError, QdllmError
+from qdllm.errors import ConfigError
 from qdllm.files import atomic_path, read_json, write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.pipeline import RunConfig, RunFolder, compare_run, demo_config, distill
@@ -267,8 +267,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line():
         main()
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +22,9 @@ import numpy as np
 from comparison import add_task_options, begin, configure, is_finished, is_measured
 from numpy.typing import NDArray
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import ComparisonTask, Rows, Workers, available_cores, compare, controls, holm, select
-from qdllm.errors import ConfigError, QdllmError
+from qdllm.errors import ConfigError
 from qdllm.files import write_json, write_text
 from qdllm.pipeline import RunFolder, distill
 from qdllm.pipeline.splits import make_task
@@ -223,8 +223,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line():
         main()
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)

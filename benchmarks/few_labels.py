@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from comparison import add_task_options, begin, configure, is_finished, is_measured
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import resampled_test
-from qdllm.errors import QdllmError
 from qdllm.extras import require
 from qdllm.files import atomic_path, write_json, write_text
 from qdllm.pipeline import RunConfig, RunFolder, compare_run, distill
@@ -191,8 +190,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line():
         main()
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,8 @@ from _circuit.problems import Step, paper_problem
 
 from qdllm.circuits import CompiledCircuit, light_cones
 from qdllm.circuits.compiled import Diagonal
-from qdllm.errors import ConfigError, QdllmError, TooLargeError, WorkError
+from qdllm.cli.printing import errors_in_one_line
+from qdllm.errors import ConfigError, TooLargeError, WorkError
 from qdllm.extras import require
 from qdllm.files import write_json, write_text
 from qdllm.machine import describe_machine
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         if not torch.cuda.is_available():
             raise ConfigError(
                 "no CUDA device is here: run this on one with NVIDIA's driver and torch for CUDA"
@@ -89,9 +89,6 @@ def main() -> None:
         write_json(options.out / "gpu.json", results)
         write_text(options.out / "gpu.md", as_markdown(results))
         print(json.dumps(results, indent=2) if options.json else as_markdown(results))
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
 
 
 def find_chip() -> Chip:

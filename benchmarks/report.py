@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from importlib import import_module
@@ -20,7 +19,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from qdllm.errors import ConfigError, MissingExtraError, QdllmError
+from qdllm.cli.printing import errors_in_one_line
+from qdllm.errors import ConfigError, MissingExtraError
 from qdllm.files import write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.pipeline import report_run
@@ -39,12 +39,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = measure(options.run, Path(folder), options.pictures)
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+    with errors_in_one_line(), tempfile.TemporaryDirectory() as folder:
+        found = measure(options.run, Path(folder), options.pictures)
     results = {
         "schema": {"name": "qdllm.bench-report", "version": 1},
         "command": f"qdllm bench report --run {options.run}",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from itertools import product
 from pathlib import Path
@@ -22,9 +21,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import one_thread
 from qdllm.encoders import Features
-from qdllm.errors import QdllmError, TooLargeError
+from qdllm.errors import TooLargeError
 from qdllm.extras import require
 from qdllm.files import atomic_path, read_json, write_json, write_text
 from qdllm.machine import describe_machine
@@ -70,7 +70,7 @@ def main() -> None:
         results["points"] = earlier["points"]
     started = time.monotonic()
     done = {(p["task"], p["qubits"], p["depth"]) for p in results["points"]}
-    try:
+    with errors_in_one_line():
         require("matplotlib.figure", "plot", "the plots")
         # Small ones first, so that a short call already shows where things lead.
         for depth, qubits, task in product(
@@ -83,9 +83,6 @@ def main() -> None:
                     point = measure(RunFolder(options.runs / task), qubits, depth, settings)
                 results["points"].append({"task": task, "qubits": qubits, "depth": depth, **point})
                 write_json(path, results)
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
     for measured in _PLOTS:
         plot(results["points"], measured, options.out / f"scaling-{measured.replace('_', '-')}.png")
     write_text(options.out / "scaling.md", as_markdown(results))

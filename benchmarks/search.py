@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.data import DEMO_TASKS
-from qdllm.errors import ConfigError, QdllmError
+from qdllm.errors import ConfigError
 from qdllm.extras import require
 from qdllm.files import atomic_path, write_json, write_text
 from qdllm.pipeline import RunConfig, demo_config, search
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         require("matplotlib.figure", "plot", "the plot of a front")
         tasks = options.tasks.split(",")
         configs = {task: _config(task, options.encoder) for task in tasks}
@@ -56,9 +56,6 @@ def main() -> None:
             write_json(options.out / "search.json", results)
         write_text(options.out / "search.md", as_markdown(results))
         print(json.dumps(results, indent=2, ensure_ascii=False) if options.json else as_markdown(results))
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:

@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qdllm.errors import QdllmError, WorkError
+from qdllm.cli.printing import errors_in_one_line
+from qdllm.errors import WorkError
 from qdllm.files import write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.pipeline import RunConfig, RunFolder, distill, load_texts
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
-    try:
+    with errors_in_one_line():
         run = options.run or make_run(Path("runs/serve"))
         bodies = make_bodies(run, options.texts)
         results: dict[str, Any] = {
@@ -76,9 +77,6 @@ def main() -> None:
                 for model in options.models.split(",")
             },
         }
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
     write_json(options.out / "serve.json", results)
     write_text(options.out / "serve.md", as_markdown(results))
     print(json.dumps(results, indent=2) if options.json else as_markdown(results))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from _student.page import as_page
 from _student.variants import BASELINE, VARIANTS, Variant, differs, fit
 from comparison import begin, is_measured
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import Lesson, log_loss, one_thread, resampled_test
 from qdllm.errors import ConfigError, QdllmError
 from qdllm.files import write_json, write_text
@@ -159,8 +159,5 @@ def _runs(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line():
         main()
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)

@@ -14,7 +14,6 @@ import argparse
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +27,11 @@ from _circuit.timing import Timing, time_call
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import one_thread
 from qdllm.compare.controls import PaperDesign
 from qdllm.encoders import Features
-from qdllm.errors import ConfigError, QdllmError
+from qdllm.errors import ConfigError
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.pipeline import RunFolder
@@ -80,15 +80,12 @@ def main() -> None:
     earlier = read_json(path) if path.is_file() else {}
     if all(earlier.get(name) == results[name] for name in ("schema", "command")):
         results["students"] = earlier["students"]
-    try:
+    with errors_in_one_line():
         for task in options.tasks.split(",") if options.tasks else _runs(options.runs):
             if task not in results["students"]:
                 with one_thread():
                     results["students"][task] = measure(RunFolder(options.runs / task), options.max_error)
                 write_json(path, results)
-    except QdllmError as error:
-        print(f"qdllm: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
     write_text(options.out / "surrogate.md", as_markdown(results))
     print(json.dumps(results, indent=2) if options.json else as_markdown(results))
 

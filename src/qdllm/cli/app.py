@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import qdllm
+from qdllm.cli.printing import fail
 from qdllm.errors import QdllmError
 
 __all__ = ["app", "main"]
@@ -39,22 +40,16 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except QdllmError as error:
-        _fail(str(error), error.exit_status)
+        fail(str(error), error.exit_status)
     except typer.TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        _fail(f"{message.rstrip('.') or 'no command given'}; see qdllm --help", 2)
+        fail(f"{message.rstrip('.') or 'no command given'}; see qdllm --help", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:  # the disk is full, or a folder stands where a file is to be written
         where = error.filename2 or error.filename or "a file"
-        _fail(f"{where}: cannot be read or written ({error.strerror or error})", 1)
+        fail(f"{where}: cannot be read or written ({error.strerror or error})", 1)
     if status == _INTERRUPTED:
-        _fail("interrupted; the same command goes on where this one stopped", _INTERRUPTED)
+        fail("interrupted; the same command goes on where this one stopped", _INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _fail(message: str, status: int) -> None:
-    line = " ".join(message.split())
-    print(f"qdllm: {line}", file=sys.stderr)  # noqa: T201
-    sys.exit(status)

@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Column, Table
 
+from qdllm.errors import QdllmError
 from qdllm.progress import silence
 
-__all__ = ["log_to_stderr", "print_comparison", "print_json", "print_metrics", "print_report", "shorten"]
+__all__ = [
+    "errors_in_one_line",
+    "fail",
+    "log_to_stderr",
+    "print_comparison",
+    "print_json",
+    "print_metrics",
+    "print_report",
+    "shorten",
+]
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End the process with one line on standard error."""
+    print(f"qdllm: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    sys.exit(status)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """End the process at an error of ours: what is wrong in one line, and the error's exit status."""
+    try:
+        yield
+    except QdllmError as error:
+        fail(str(error), error.exit_status)
 
 
 def log_to_stderr(quiet: bool) -> None:
