@@ -236,6 +236,20 @@ def _pooled(task: str, folder: Path) -> Path:
     return path
 
 
+def finished_runs(folder: Path) -> list[str]:
+    """Return the names of the finished runs in a folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    found = sorted(path.name for path in folder.glob("*") if RunFolder(path).metrics.is_file())
+    if not found:
+        raise ConfigError(f"{folder}: holds no run; make some with `qdllm bench comparison --work {folder}`")
+    return found
+
+
 def available_tasks() -> list[str]:
     """Return the tasks that can be measured here."""
     return [*DEMO_TASKS, *(FILE_TASKS if os.environ.get("QDLLM_TASKS") else ())]

@@ -20,7 +20,7 @@ from typing import Any
 
 from _student.page import as_page
 from _student.variants import BASELINE, VARIANTS, Variant, differs, fit
-from comparison import begin, is_measured
+from comparison import begin, finished_runs, is_measured
 
 from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import Lesson, log_loss, one_thread, resampled_test
@@ -139,7 +139,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
     names = [variant.name for variant in VARIANTS]
-    options.tasks = options.tasks.split(",") if options.tasks else _runs(options.runs)
+    options.tasks = options.tasks.split(",") if options.tasks else finished_runs(options.runs)
     options.only = options.only.split(",") if options.only else names
     if unknown := sorted(set(options.only) - set(names)):
         raise ConfigError(f"--only: no variant {unknown[0]!r}; there are {', '.join(names)}")
@@ -149,13 +149,6 @@ def _parse() -> argparse.Namespace:
         raise ConfigError(f"--seed is {options.seed}: it must be at least 0")
     options.out.mkdir(parents=True, exist_ok=True)
     return options
-
-
-def _runs(folder: Path) -> list[str]:
-    found = sorted(path.name for path in folder.glob("*") if RunFolder(path).metrics.is_file())
-    if not found:
-        raise ConfigError(f"{folder}: holds no run; make some with `qdllm bench comparison --work {folder}`")
-    return found
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from _circuit.timing import Timing, time_call
+from comparison import finished_runs
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
@@ -81,7 +82,7 @@ def main() -> None:
     if all(earlier.get(name) == results[name] for name in ("schema", "command")):
         results["students"] = earlier["students"]
     with errors_in_one_line():
-        for task in options.tasks.split(",") if options.tasks else _runs(options.runs):
+        for task in options.tasks.split(",") if options.tasks else finished_runs(options.runs):
             if task not in results["students"]:
                 with one_thread():
                     results["students"][task] = measure(RunFolder(options.runs / task), options.max_error)
@@ -299,13 +300,6 @@ def as_markdown(results: dict[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _runs(folder: Path) -> list[str]:
-    found = sorted(path.name for path in folder.glob("*") if (path / "student" / "config.json").is_file())
-    if not found:
-        raise ConfigError(f"{folder}: holds no run; make some with `qdllm bench comparison --work {folder}`")
-    return found
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +13,14 @@ from torch import Tensor, nn
 
 # The private ones too: what a technique does not change is the package's own, bit for bit.
 from qdllm.distill import Batch, DistillationLoss, TrainingHistory, TrainingOptions
-from qdllm.distill.training import _copy, _dropout, _evaluate, _noise_from, _parameter_groups
-from qdllm.errors import TrainingError
+from qdllm.distill.training import (
+    _backpropagate,
+    _copy,
+    _evaluate,
+    _noise_from,
+    _parameter_groups,
+    _steps,
+)
 from qdllm.student import Student, StudentModel
 from qdllm.student.estimator import Targets, _sharpened
 
@@ -120,20 +125,10 @@ def _run_epoch(
 ) -> float:
     options = technique.options
     model.train()
-    shuffled = rows.take(torch.randperm(len(rows), generator=generator))
-    starts = range(0, len(rows), options.batch_size)
     total = 0.0
-    for number, start in enumerate(starts):
-        share = (epoch + number / len(starts)) / options.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * (1 + math.cos(math.pi * share)) / 2
-        batch = shuffled.take(slice(start, start + options.batch_size))
-        x = _dropout(batch.x, options.dropout, generator)
+    for step, (share, x, batch) in enumerate(_steps(rows, options, optimizer, generator, epoch), start=1):
         value = technique.loss(model, x, batch, share)
-        if not torch.isfinite(value):
-            raise TrainingError(f"the loss is no longer finite in epoch {epoch + 1}, step {number + 1}")
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        _backpropagate(value, options, optimizer, epoch, step)
         technique.step(model, optimizer, x)
         total += value.item() * len(batch)
     return total / len(rows)

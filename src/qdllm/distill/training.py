@@ -228,26 +228,46 @@ def _run_epoch(
     epoch: int,
 ) -> float:
     model.train()
-    shuffled = rows.take(torch.randperm(len(rows), generator=generator))
-    starts = range(0, len(rows), options.batch_size)
     total = 0.0
-    for step, start in enumerate(starts):
-        progress_made = (epoch + step / len(starts)) / options.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * (1 + math.cos(math.pi * progress_made)) / 2
-        batch = shuffled.take(slice(start, start + options.batch_size))
-        logits = model(_dropout(batch.x, options.dropout, generator))
-        value = loss(logits, batch.labels, batch.soft_labels)
-        if not torch.isfinite(value):
-            raise TrainingError(
-                f"the loss is no longer finite in epoch {epoch + 1}, step {step + 1}: "
-                f"try a learning rate below {options.learning_rate:g}"
-            )
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+    for step, (_, x, batch) in enumerate(_steps(rows, options, optimizer, generator, epoch), start=1):
+        value = loss(model(x), batch.labels, batch.soft_labels)
+        _backpropagate(value, options, optimizer, epoch, step)
         optimizer.step()
         total += value.item() * len(batch)
     return total / len(rows)
+
+
+def _steps(
+    rows: Batch,
+    options: TrainingOptions,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    epoch: int,
+) -> Iterator[tuple[float, Tensor, Batch]]:
+    """Yield, for each step of an epoch, the share of the training done, features after dropout, and rows.
+
+    Before it does, it sets the step size.
+    """
+    shuffled = rows.take(torch.randperm(len(rows), generator=generator))
+    starts = range(0, len(rows), options.batch_size)
+    for step, start in enumerate(starts):
+        share = (epoch + step / len(starts)) / options.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = options.learning_rate * (1 + math.cos(math.pi * share)) / 2
+        batch = shuffled.take(slice(start, start + options.batch_size))
+        yield share, _dropout(batch.x, options.dropout, generator), batch
+
+
+def _backpropagate(
+    value: Tensor, options: TrainingOptions, optimizer: torch.optim.Optimizer, epoch: int, step: int
+) -> None:
+    if not torch.isfinite(value):
+        raise TrainingError(
+            f"the loss is no longer finite in epoch {epoch + 1}, step {step}: "
+            f"try a learning rate below {options.learning_rate:g}"
+        )
+    optimizer.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
