@@ -78,38 +78,43 @@ def look(folder: Path, pictures: Path | None) -> dict[str, Any]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise ConfigError("no Chromium on the PATH: install chromium or google-chrome")
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
     views = []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        version = browser.version
         for language, width, scheme in product(_LANGUAGES, _WIDTHS, _SCHEMES):
-            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            page = context.new_page()
-            said: list[str] = []
-            asked: list[str] = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            page.on("pageerror", lambda error, said=said: said.append(str(error)))
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            address = (folder / f"{language}.html").resolve().as_uri()
-            page.goto(address)
-            violations = axe.run(page).response["violations"]
-            views.append(
-                {
-                    "language": language,
-                    "width": width,
-                    "scheme": scheme,
-                    "console": len(said),
-                    "requests": len([url for url in asked if url != address]),
-                    "fits": page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"),
-                    "violations": dict(Counter(one["impact"] for one in violations)),
-                }
-            )
-            if pictures is not None:
-                pictures.mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=pictures / f"{language}-{width}-{scheme}.png", full_page=True)
-            context.close()
+            picture = None if pictures is None else pictures / f"{language}-{width}-{scheme}.png"
+            seen = _view(browser, axe, folder / f"{language}.html", width, scheme, picture)
+            views.append({"language": language, "width": width, "scheme": scheme, **seen})
+        found = {"chromium": browser.version, "views": views}
         browser.close()
-    return {"chromium": version, "views": views}
+    return found
+
+
+def _view(
+    browser: Any, axe: Any, file: Path, width: int, scheme: str, picture: Path | None
+) -> dict[str, Any]:
+    """Open a file once: what it says, asks for, and is found wrong with it."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, address = context.new_page(), file.resolve().as_uri()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    violations = axe.run(page).response["violations"]
+    seen = {
+        "console": len(said),
+        "requests": len([url for url in asked if url != address]),
+        "fits": page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"),
+        "violations": dict(Counter(one["impact"] for one in violations)),
+    }
+    if picture is not None:
+        page.screenshot(path=picture, full_page=True)
+    context.close()
+    return seen
 
 
 def judge(results: dict[str, Any]) -> list[tuple[str, bool]]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
 from _chips.engine import as_qiskit
@@ -15,11 +14,12 @@ from qdllm.circuits import to_qasm2, to_qasm3
 from qdllm.devices import ChipRunner, SimulatorBackend, load_calibration
 from qdllm.encoders import Features
 from qdllm.pipeline import RunFolder
+from qdllm.pipeline.chips import calibration_angles, to_angles
 from qdllm.pipeline.config import RunConfig
 from qdllm.student import Student
 from qdllm.teachers import SoftLabels
 
-_CALIBRATION_INPUTS, _CALIBRATION_SHOTS = 32, 1024
+_CALIBRATION_SHOTS = 1024
 _FIXED = (8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _DRIFT, _DRIFTS = 0.2, 5
@@ -31,7 +31,7 @@ class Rows:
     """The rows of a run: features, labels, and the part of each."""
 
     def __init__(self, path: Path) -> None:
-        run = RunFolder(path)
+        self.run = run = RunFolder(path)
         split = pq.read_table(run.split).to_pydict()
         self.ids: list[str] = split["row_id"]
         self.parts = np.array(split["part"])
@@ -77,10 +77,9 @@ class _Chip:
         self.calibration = load_calibration(calibration)
         self.runner = ChipRunner(student.model_, SimulatorBackend("noisy", self.calibration))
         self.perfect = ChipRunner(student.model_, SimulatorBackend("statevector", None), self.runner.qubits)
-        self.inputs = _angles(student, data.x[test])
+        self.inputs = to_angles(student, data.x[test])
         self.truth = np.searchsorted(student.classes_.astype(str), data.labels[test])
-        validation = np.random.default_rng(0).permutation(np.flatnonzero(data.parts == "validation"))
-        self.known = _angles(student, data.x[validation[:_CALIBRATION_INPUTS]])
+        self.known = calibration_angles(data.run, student)
         self.exact = self.runner.exact(self.inputs)
         self.corrections = self.runner.correct(self.known, _CALIBRATION_SHOTS, seed=1)
 
@@ -156,11 +155,6 @@ def _few_shots(
         chip = _Chip(student, data, test, calibration)
         found[name] = {"exact": chip.accuracy(chip.exact.logits), **chip.repeated(8, repeats)}
     return found
-
-
-def _angles(student: Student, x: NDArray[np.float32]) -> Floats:
-    with torch.no_grad():
-        return np.asarray(student.model_.angles(torch.as_tensor(x, dtype=torch.float64)).numpy())
 
 
 def _round_trips(student: Student, inputs: Floats) -> bool:

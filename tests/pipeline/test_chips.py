@@ -199,13 +199,13 @@ def test_it_calibrates_on_all_classes_of_data_sorted_by_class(tmp_path, monkeypa
     from qdllm.pipeline import RunFolder, chips
     from qdllm.pipeline.run_folder import write_table
 
-    monkeypatch.setattr(chips, "_to_angles", lambda student, x: x)
+    monkeypatch.setattr(chips, "to_angles", lambda student, x: x)
     folder, ids = RunFolder(tmp_path), tuple(f"{i:03d}" for i in range(200))
     parts = ["train"] * 100 + ["validation"] * 100
     write_table(folder.split, {"row_id": pa.array(ids), "part": pa.array(parts)})
     Features(ids, np.arange(200, dtype=np.float32)[:, None]).write(folder.features)
-    drawn = chips._calibration_angles(folder, None)
+    drawn = chips.calibration_angles(folder, None)
     assert len(np.unique(drawn)) == len(drawn) == 32
     assert drawn.min() >= 100
     assert 5 < (drawn < 150).sum() < 27
-    assert np.array_equal(drawn, chips._calibration_angles(folder, None))
+    assert np.array_equal(drawn, chips.calibration_angles(folder, None))

@@ -109,6 +109,7 @@ class SupportVectors(Contender):
 
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`."""
+        from sklearn.metrics.pairwise import rbf_kernel
         from sklearn.svm import SVC, LinearSVC
 
         n_classes = len(lesson.classes)
@@ -121,9 +122,10 @@ class SupportVectors(Contender):
         if setting["kernel"] == "linear":
             machine = LinearSVC(C=setting["C"], random_state=seed).fit(x, codes)
             return _Machine(machine, mean, scale, lesson.validation)
-        kernel = _Gaussian(x)
-        machine = SVC(C=setting["C"], kernel="precomputed").fit(kernel(x), codes)
-        kernel.keep(machine.support_)
+        gamma = 1 / (x.shape[1] * float(x.var()))
+        # One matrix product: libsvm's own loop over pairs takes many times as long.
+        machine = SVC(C=setting["C"], kernel="precomputed").fit(rbf_kernel(x, gamma=gamma), codes)
+        kernel = _Gaussian(gamma, x[machine.support_], machine.support_, len(x))
         return _Machine(machine, mean, scale, lesson.validation, kernel)
 
 
@@ -159,26 +161,23 @@ class _Linear(Fitted):
         save_file(tensors, folder / "model.safetensors")
 
 
+@dataclass(frozen=True, eq=False)
 class _Gaussian:
-    """exp(−γ ‖x − x'‖²) of rows to all training rows, γ one over the sum of the features' variances.
+    """exp(−γ ‖x − x'‖²) of rows to the training rows.
 
-    By one matrix product: libsvm's own loop over pairs takes many times as long.
+    It is 0 to those that are no support vectors, which have no weight.
     """
 
-    def __init__(self, x: Matrix) -> None:
-        self.gamma = 1 / (x.shape[1] * float(x.var()))
-        self.vectors, self._n_rows = x, len(x)
-        self._places: NDArray[Any] = np.arange(len(x))
-
-    def keep(self, support: NDArray[np.int32]) -> None:
-        """Forget all training rows but these: no other has a weight."""
-        self.vectors, self._places = self.vectors[support], support
+    gamma: float
+    vectors: Matrix
+    places: NDArray[np.int32]
+    n_rows: int
 
     def __call__(self, x: Matrix) -> Matrix:
         from sklearn.metrics.pairwise import rbf_kernel
 
-        values = np.zeros((len(x), self._n_rows))
-        values[:, self._places] = rbf_kernel(x, self.vectors, gamma=self.gamma)
+        values = np.zeros((len(x), self.n_rows))
+        values[:, self.places] = rbf_kernel(x, self.vectors, gamma=self.gamma)
         return values
 
 

@@ -256,5 +256,5 @@ def _document_frequencies(texts: list[str]) -> tuple[Hashes, NDArray[np.int64]]:
         here, frequency = np.unique(ordered[first], return_counts=True)
         found.append(here)
         counts.append(frequency)
-    merged, place = np.unique(np.concatenate(found), return_inverse=True)
-    return merged, np.bincount(place, weights=np.concatenate(counts)).astype(np.int64)
+    merged, places = np.unique(np.concatenate(found), return_inverse=True)
+    return merged, np.bincount(places, weights=np.concatenate(counts)).astype(np.int64)

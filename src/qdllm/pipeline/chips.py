@@ -33,7 +33,7 @@ from qdllm.pipeline.predict import check_labels, count_seen
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.student import Student, TextStudent
 
-__all__ = ["ChipOptions", "run_on_chip"]
+__all__ = ["ChipOptions", "calibration_angles", "run_on_chip", "to_angles"]
 
 _SCHEMA = {"name": "qdllm.devices", "version": 1}
 _CALIBRATION_INPUTS = 32
@@ -136,7 +136,7 @@ def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: Chip
         )
     inputs = _angles(path, student, dataset)
     truth = [str(label) for label in dataset.labels or ()]
-    found = _measure(runner, inputs, _calibration_angles(folder, student), truth, classes, options)
+    found = _measure(runner, inputs, calibration_angles(folder, student), truth, classes, options)
     made = datetime.datetime.now(tz=datetime.UTC)
     identity = f"{name.replace(':', '-').replace('/', '-')}-{made:%Y%m%dT%H%M%S}"
     result = {
@@ -252,10 +252,10 @@ def _angles(path: str | Path, student: Student, dataset: TextDataset) -> NDArray
         encoder = TextStudent.from_pretrained(student_folder(path)).encoder_
         made = encoder.encode([dataset.texts[i] for i in new])
         known |= {dataset.row_ids[i]: x for i, x in zip(new, made, strict=True)}
-    return _to_angles(student, np.stack([known[row] for row in dataset.row_ids]))
+    return to_angles(student, np.stack([known[row] for row in dataset.row_ids]))
 
 
-def _calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float64]:
+def calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float64]:
     """Return inputs to calibrate on: of validation rows, or random ones where only the student is at hand.
 
     Rows are drawn, not the first ones taken: data often come sorted by class.
@@ -266,11 +266,12 @@ def _calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float
         rows = [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "validation"]
         rows = rows or [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "train"]
         drawn = [rows[i] for i in rng.permutation(len(rows))[:_CALIBRATION_INPUTS]]
-        return _to_angles(student, Features.read(folder.features).align(drawn))
+        return to_angles(student, Features.read(folder.features).align(drawn))
     return rng.uniform(0, np.pi, (_CALIBRATION_INPUTS, student.model_.circuit.n_inputs))
 
 
-def _to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
+def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what a student encodes of features (n, n_features): (n, n_inputs)."""
     with torch.no_grad():
         return np.asarray(student.model_.angles(torch.as_tensor(x, dtype=torch.float64)).numpy())
 
