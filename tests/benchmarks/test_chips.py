@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("qiskit")
 ROOT = Path(__file__).parents[2] / "benchmarks"
+_TRAINED = ("8 shots", "8 shots on the chip", "8 shots on the chip, few gates")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def results():
         "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
         "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899}],
         "drift": {name: [0.89, 0.9] for name in ("raw", "corrected_before", "corrected_anew")},
-        "few_shots": {name: {"exact": 0.9, **at(0.895)} for name in ("8 shots", "8 shots on the chip")},
+        "few_shots": {name: {"exact": 0.9, **at(0.895)} for name in _TRAINED},
     }
     return {
         "command": "qdllm bench chips",
