@@ -32,20 +32,25 @@ from sklearn.linear_model import LogisticRegression
 from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import one_thread
 from qdllm.compare.controls import PaperDesign
-from qdllm.encoders import Features
+from qdllm.encoders import Features, TransformerEncoder, load_encoder
 from qdllm.errors import ConfigError
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
+from qdllm.models import hidden_states
+from qdllm.models import load_encoder as load_transformer
 from qdllm.pipeline import RunFolder
+from qdllm.pipeline.splits import make_task
 from qdllm.student import Student
 from qdllm.surrogate import Surrogate, check_surrogate, compile_student
-from qdllm.surrogate.exports import to_c, to_onnx, write_npz
+from qdllm.surrogate.exports import text_to_onnx, to_c, to_onnx, write_npz
+from qdllm.surrogate.text import ENCODER_FOLDER
 from qdllm.teachers import SoftLabels
 
 _SCHEMA = {"name": "qdllm.bench-surrogate", "version": 2}
 _BATCHES = (1, 4096)
 _ROUNDS, _SECONDS, _READINGS = 5, 0.1, 3
 _EXPORTED = 200  # rows that exports are compared on
+_TEXTS = 64  # that the graph with the encoder in it is asked about
 _DECAY = 2.0  # of the angles of the paper's circuit; it makes a small formula
 _STUDENTS = {
     "student": "its student",
@@ -125,6 +130,12 @@ def measure(run: RunFolder, max_error: float) -> dict[str, Any]:
         found[name] = _measure_one(student, x, x[part == "test"], max_error, regression)
         hits = student.predict(x[part == "test"]).astype(str) == truth[part == "test"]
         found[name]["accuracy"] = float(hits.mean())
+    encoder = load_encoder(run.student / ENCODER_FOLDER)
+    if isinstance(encoder, TransformerEncoder) and encoder.layer is None:
+        rows = make_task(run, 0)
+        texts = [rows.rows.texts[row] for row in np.flatnonzero(rows.part == "test")[:_TEXTS]]
+        exports = found["student"]["exports"]
+        exports["onnx, the encoder in it"] = _with_encoder(students["student"], encoder, texts, max_error)
     return found
 
 
@@ -214,6 +225,39 @@ def _exports(surrogate: Surrogate, rows: NDArray[np.float32]) -> dict[str, float
     (logits,) = session.run(["logits"], {"features": rows})
     found["onnx"] = float(np.abs(logits - exact).max())
     return found
+
+
+def _with_encoder(
+    student: Student, encoder: TransformerEncoder, texts: list[str], max_error: float
+) -> float | None:
+    """Return the largest difference of a logit of the graph from token ids; None where its tools are missing.
+
+    Features to compare with are in single precision, as the graph is.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - the exporter needs it
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        return None
+    surrogate = compile_student(student, max_error)
+    tokenizer = Tokenizer.from_file(str(encoder.tokenizer_file))
+    tokenizer.enable_padding()
+    tokenizer.enable_truncation(encoder.recipe.max_tokens)
+    encoded = tokenizer.encode_batch(texts)
+    session = onnxruntime.InferenceSession(text_to_onnx(surrogate, encoder).SerializeToString())
+    given = {
+        "input_ids": np.array([one.ids for one in encoded]),
+        "attention_mask": np.array([one.attention_mask for one in encoded]),
+    }
+    (logits,) = session.run(["logits"], given)
+    model, own_tokenizer = load_transformer(encoder.source, dtype=torch.float32)
+    last = model.config.num_hidden_layers
+    x = hidden_states(model, own_tokenizer, texts, [last], encoder.recipe.pooling)
+    features = np.asarray(x, dtype=np.float64).reshape(len(texts), -1)
+    if encoder.recipe.normalize:
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return float(np.abs(logits - surrogate.decision_logits(features)).max())
 
 
 def _bars(found: dict[str, Any], max_error: float) -> dict[str, tuple[str, bool]]:
