@@ -25,7 +25,7 @@ from qdllm.devices import load_calibration
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
 
-_SCHEMA = {"name": "qdllm.chips", "version": 1}
+_SCHEMA = {"name": "qdllm.chips", "version": 2}
 _CALIBRATION = "baihua"
 # The bars.
 _MITIGATED = {"1024": 0.5, "64": 1.0}  # points from exact
