@@ -206,6 +206,7 @@ def test_fewer_rows_for_all(run):
         (("--budget", 0), "budget is 0"),
         (("--rows", 0), "rows is 0"),
         (("--workers", 0), "workers is 0"),
+        (("--workers", 2, "--ray", "local"), "give one of the two"),
         (("--with", "friends"), "no group 'friends'"),
         (("--only", "mlp,svn"), "no contender 'svn'"),
     ],

@@ -1,4 +1,4 @@
-"""Blocks on a Ray cluster of two machines (as processes of this one): a lost machine loses no row."""
+"""A Ray cluster of two machines (as processes of this one): a lost machine loses no row and no fit."""
 
 import threading
 import time
@@ -12,7 +12,9 @@ import pytest
 
 from qdllm.data import Corpus
 from qdllm.errors import DataError, WorkError
+from qdllm.pipeline import RunConfig, compare_run, distill
 from qdllm.pipeline.blocks import BlockFolder, run_job
+from qdllm.pipeline.cluster import ClusterWorkers
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("default")
@@ -94,3 +96,69 @@ def test_what_is_done_is_not_done_again(cluster: Any, corpus: Corpus, tmp_path: 
 def test_a_cluster_that_is_not_there(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(WorkError, match=r"Ray at 127\.0\.0\.1:9: cannot be reached"):
         run_job(Slow(tmp_path / "log"), corpus, tmp_path / "out", ray="127.0.0.1:9", quiet=True)
+
+
+class Squares:
+    """Takes a while for each number, and writes down where it was at work."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __call__(self, number: int) -> int:
+        if number < 0:
+            raise DataError(f"{number} cannot be used")
+        time.sleep(0.3)
+        with self.log.open("a") as file:
+            file.write(f"{number}|{ray.get_runtime_context().get_node_id()}\n")
+        return number**2
+
+
+def test_work_goes_on_when_a_machine_dies(cluster: Any, tmp_path: Path) -> None:
+    other = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    nodes = set()
+    with ClusterWorkers(cluster.address) as workers:
+        found = {}
+        for number, square in workers.map(Squares(tmp_path / "log"), range(40)):
+            found[number] = square
+            nodes = {line.split("|")[1] for line in (tmp_path / "log").read_text().splitlines()}
+            if other is not None and len(nodes) == 2:
+                cluster.remove_node(other, allow_graceful=False)
+                other = None
+    assert found == {number: number**2 for number in range(40)}
+    assert other is None and len(nodes) == 2
+    assert len((tmp_path / "log").read_text().splitlines()) <= 41  # what the lost machine was at, no more
+
+
+def test_what_is_refused_keeps_its_kind(cluster: Any, tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match="-1 cannot be used"),
+        ClusterWorkers(cluster.address) as workers,
+    ):
+        list(workers.map(Squares(tmp_path / "log"), [-1]))
+
+
+def test_a_comparison_on_a_cluster_is_that_of_one_machine(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=1)
+    rows = [f"{['good', 'bad'][i % 2]} film {i},{['up', 'down'][i % 2]}" for i in range(120)]
+    (tmp_path / "data.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    config = RunConfig.from_toml(
+        None,
+        {
+            "data": {"path": str(tmp_path / "data.csv")},
+            "teacher": {"source": "none"},
+            "encoder": {"source": "tfidf"},
+            "student": {"n_qubits": 2, "n_layers": 1, "epochs": 3},
+        },
+    )
+    only = {"seeds": 2, "budget": 1, "only": ["student", "logistic-regression"], "quiet": True}
+    accuracies = []
+    for name, how in (("cluster", {"ray": cluster.address}), ("here", {"workers": 1})):
+        distill(config, tmp_path / name, quiet=True)
+        found = compare_run(tmp_path / name, **only, **how)  # type: ignore[arg-type]
+        accuracies.append([(row["contender"], row["seed"], row["measures"]) for row in found["results"]])
+        assert not list((tmp_path / name / "compare").glob("tmp*"))
+    assert len(accuracies[0]) == 4
+    assert [row[:2] for row in accuracies[0]] == [row[:2] for row in accuracies[1]]
+    for one, other in zip(*accuracies, strict=True):
+        assert one[2]["accuracy"] == other[2]["accuracy"]

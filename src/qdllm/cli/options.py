@@ -92,7 +92,7 @@ CorpusData = Annotated[
     typer.Option("--corpus", help="Any number of texts, in the place of DATA, which it is fitted to."),
 ]
 RayAddress = Annotated[
-    str | None, typer.Option("--ray", help="Share the blocks out to a Ray cluster: auto, local or HOST:PORT.")
+    str | None, typer.Option("--ray", help="Share the work out to a Ray cluster: auto, local or HOST:PORT.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seeds every random choice [0].")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML; options go before it.")]

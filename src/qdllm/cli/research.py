@@ -25,6 +25,7 @@ from qdllm.cli.options import (
     LabelColumn,
     LabelsPerClass,
     Quiet,
+    RayAddress,
     RunArgument,
     Seed,
     TeacherMode,
@@ -54,6 +55,7 @@ def compare(
     ] = None,
     rows: Annotated[int | None, typer.Option(help="Train every model on at most so many rows.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes [one a core, at most 8].")] = None,
+    ray: RayAddress = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,6 +72,7 @@ def compare(
         models=model or (),
         rows=rows,
         workers=workers,
+        ray=ray,
         quiet=quiet,
     )
     print_comparison(found, run, as_json=as_json)

@@ -1,8 +1,9 @@
-"""Blocks shared out to a Ray cluster: a Ray Data pipeline whose actors hold the model.
+"""Work shared out to a Ray cluster: blocks of a corpus, and fits of a comparison.
 
-Actors read and write blocks themselves, so only their numbers and row counts travel. Ray holds blocks back
-until an actor is free, and gives those of a lost machine to another; a block that is already there is not
-computed again.
+Blocks go through a Ray Data pipeline whose actors hold the model. Actors read and write blocks themselves, so
+only their numbers and row counts travel. Ray holds blocks back until an actor is free, and gives those of a
+lost machine to another; a block that is already there is not computed again. Fits are Ray's tasks; each is
+stored where it is made, in the run's folder, which all machines must see.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from qdllm import errors
+from qdllm.compare import Workers, one_thread
 from qdllm.data import Piece, cache_dir
 from qdllm.errors import QdllmError, WorkError
 from qdllm.extras import require
@@ -25,10 +29,13 @@ from qdllm.extras import require
 if TYPE_CHECKING:
     from qdllm.pipeline.blocks import Worker
 
-__all__ = ["share_out"]
+__all__ = ["ClusterWorkers", "share_out"]
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10.0
+_RETRIES = 5  # of a task whose machine is lost
 _MOST_TASKS = 10_000  # of Ray's own blocks; each may hold many of ours
 
 
@@ -52,14 +59,10 @@ def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator
     QdllmError
         What an actor raised on purpose, when all other blocks are done.
     """
-    ray = require("ray", "ray", "sharing out to a cluster")
     data = require("ray.data", "ray", "sharing out to a cluster")
     if not pieces:
         return
-    began = not ray.is_initialized()
-    if began:
-        _connect(ray, address)
-    try:
+    with _connected(address) as ray:
         data.DataContext.get_current().enable_progress_bars = False
         rows = [{"piece": replace(piece, path=piece.path.resolve())} for piece in pieces]
         counts = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_TASKS)).map_batches(
@@ -72,12 +75,94 @@ def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator
         refused: list[QdllmError] = []
         for row in counts.iter_rows():
             if row["kind"]:
-                refused.append(getattr(errors, row["kind"], WorkError)(row["refused"]))
+                refused.append(_as_error(row["kind"], row["refused"]))
                 _log.warning("%s; the other blocks go on", row["refused"])
             else:
                 yield int(row["rows"])
         if refused:
             raise refused[0]
+
+
+class ClusterWorkers(Workers):
+    """Runs a function item by item as Ray's tasks, one core each, wherever there is one.
+
+    A task whose machine is lost runs again elsewhere.
+
+    Parameters
+    ----------
+    address : str
+        As for `share_out`.
+
+    Raises
+    ------
+    MissingExtraError
+        If Ray is not installed.
+    WorkError
+        If the cluster cannot be reached or fails.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(1)
+        self._connection = _connected(address)
+
+    def __enter__(self) -> Self:
+        self._ray = self._connection.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.__exit__(kind, error, trace)
+
+    def map(self, function: Callable[[_T], _R], items: Sequence[_T]) -> Iterator[tuple[_T, _R]]:
+        """Yield each item with its result, as they are finished.
+
+        Raises
+        ------
+        QdllmError
+            What the function raised on purpose.
+        """
+        task = self._ray.remote(num_cpus=1, max_retries=_RETRIES)(_run)
+        shared = self._ray.put(function)
+        waiting = {task.remote(shared, item, Path.cwd()): item for item in items}
+        while waiting:
+            (done,), _ = self._ray.wait(list(waiting), num_returns=1)
+            result, kind, refused = self._ray.get(done)
+            if kind:
+                raise _as_error(kind, refused)
+            yield waiting.pop(done), result
+
+
+def _run(function: Callable[[Any], Any], item: Any, folder: Path) -> tuple[Any, str, str]:
+    """Call the function; an error raised on purpose is data: Ray would lose its kind."""
+    _enter(folder)
+    try:
+        with one_thread():
+            return function(item), "", ""
+    except QdllmError as error:
+        return None, type(error).__name__, str(error)
+
+
+def _as_error(kind: str, reason: str) -> QdllmError:
+    found: QdllmError = getattr(errors, kind, WorkError)(reason)
+    return found
+
+
+def _enter(folder: Path) -> None:
+    """Go to where the command was given: paths may be relative to it."""
+    if folder.is_dir():
+        os.chdir(folder)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Give Ray, connected to a cluster; what goes wrong with it is one line."""
+    ray = require("ray", "ray", "sharing out to a cluster")
+    began = not ray.is_initialized()
+    if began:
+        _connect(ray, address)
+    try:
+        yield ray
     except ray.exceptions.RayError as error:
         raise WorkError(
             f"Ray at {address}: {str(error).strip().splitlines()[-1]}; "
@@ -92,8 +177,7 @@ class _Actor:
     """A worker on some machine of the cluster."""
 
     def __init__(self, worker: Worker, folder: Path) -> None:
-        if folder.is_dir():  # paths may be relative to where the command was given
-            os.chdir(folder)
+        _enter(folder)
         self._worker = worker
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

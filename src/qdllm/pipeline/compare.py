@@ -26,6 +26,7 @@ from qdllm.compare.baselines import baselines
 from qdllm.encoders import Encoder, load_encoder
 from qdllm.errors import ConfigError, QdllmError, RequestError
 from qdllm.files import read_json, write_json
+from qdllm.pipeline.cluster import ClusterWorkers
 from qdllm.pipeline.config import RunConfig
 from qdllm.pipeline.run_folder import RunFolder
 from qdllm.pipeline.sources import load_texts
@@ -50,6 +51,7 @@ def compare_run(
     models: Sequence[str] = (),
     rows: int | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Compare the student of a run with other models, and write compare.json, .parquet, .md and plots.
@@ -72,6 +74,8 @@ def compare_run(
         Train every model on at most so many rows.
     workers : int, optional
         Processes; as many as there are cores by default, at most 8. Results do not depend on it.
+    ray : str, optional
+        Fit on a Ray cluster instead: "auto", "local" or HOST:PORT. All its machines see the run's folder.
     quiet : bool
         Show no progress bars.
 
@@ -95,6 +99,10 @@ def compare_run(
     for name, value in (("seeds", seeds), ("budget", budget), ("rows", rows), ("workers", workers)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}: it must be at least 1")
+    if ray is not None and workers is not None:
+        raise ConfigError(
+            "workers are processes of this machine, and a cluster has its own: give one of the two"
+        )
     config = RunConfig.from_toml(run.config, {})
     if config.encoder.is_trained:
         raise ConfigError(
@@ -104,7 +112,12 @@ def compare_run(
     contenders = _contenders(metrics, config, groups, only, models)
     count = min(workers or min(available_cores(), _MOST_WORKERS), seeds * budget * len(contenders))
     encoder = _encoder_costs(run, metrics)
-    with tempfile.TemporaryDirectory() as folder, Workers(count) as processes:
+    run.comparison.mkdir(exist_ok=True)
+    shared = None if ray is None else run.comparison  # other machines do not see this one's temporary files
+    with (
+        tempfile.TemporaryDirectory(dir=shared) as folder,
+        Workers(count) if ray is None else ClusterWorkers(ray) as processes,
+    ):
         found = compare(
             _prepare(_Preparing(run.path, Path(folder), rows), seeds, processes, quiet=quiet),
             contenders,
