@@ -80,6 +80,10 @@ def test_a_search_leaves_a_front_a_config_and_a_page(out):
     assert found["final"]["seeds"] == [0, 1, 2]
     assert found["final"]["test"]["rows"] == 40
     page = (out / "search.md").read_text()
+    for formula in found["final"]["formulas"].values():
+        assert formula["max_error"] <= 0.01
+        assert min(formula["size"].values()) >= 1
+        assert f", within {formula['max_error']:.2g} |" in page
     assert f"**{found['chosen']['trial']}**" in page
     assert "95 %" in page
 

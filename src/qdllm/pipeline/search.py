@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qdllm.compare import ComparisonTask, mean_interval, paired_over_rows
 from qdllm.encoders import Features
-from qdllm.errors import ConfigError
+from qdllm.errors import CircuitError, ConfigError, TooLargeError
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.pipeline.config import RunConfig, StudentConfig
@@ -38,10 +38,12 @@ from qdllm.search import (
 from qdllm.search import search as search_designs
 from qdllm.search.page import as_markdown
 from qdllm.student import Student
+from qdllm.surrogate import compile_student
 
 __all__ = ["search"]
 
 _SEEDS = 3  # of the last comparison, with the paper's design
+_MAX_ERROR = 0.01  # of the formulas there, in logits at any angles
 
 
 def search(
@@ -165,7 +167,7 @@ def _costed(design: Design, task: ComparisonTask) -> dict[str, Any]:
 
 def _final(path: Path, task: ComparisonTask, found: Found, paper: Design, quiet: bool) -> dict[str, Any]:
     """Train both designs with several seeds; test rows are looked at here, and nowhere before."""
-    identity = [found.digest, found.chosen.trial, task.digest]
+    identity = [found.digest, found.chosen.trial, task.digest, _MAX_ERROR]
     digest = sha256(json.dumps(identity).encode()).hexdigest()
     earlier = read_json(path).get("final", {}) if path.is_file() else {}
     if earlier.get("digest") == digest:
@@ -180,10 +182,21 @@ def _final(path: Path, task: ComparisonTask, found: Found, paper: Design, quiet:
     validation = task.take("validation")
     return {
         "seeds": seeds,
+        "formulas": {name: _formula(of_design[0]) for name, of_design in students.items()},
         "validation": _side_by_side(students, validation.x, known_classes(validation)),
         "test": _side_by_side(students, task.take("test").x, task.truth[task.part == "test"]),
         "digest": digest,
     }
+
+
+def _formula(student: Student) -> dict[str, Any]:
+    """Say how small the student's formula is, or why it has none."""
+    try:
+        surrogate = compile_student(student, _MAX_ERROR)
+    except (CircuitError, TooLargeError) as error:
+        return {"refused": str(error)}
+    certificate, form = surrogate.certificate, surrogate.form
+    return {"max_error": certificate.max_error, "form": form.kind, "size": form.size}
 
 
 def _side_by_side(
