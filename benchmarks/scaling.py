@@ -5,8 +5,10 @@
 
 FOLDER holds a run a task, whose features and labels students of every size are trained on: bricks of two
 qubits, which beyond 24 qubits, as below, run on their light cones. Each is expanded by Pauli propagation and
-compressed to a proven error of 0.01. Points that the file in --out holds already are not measured again, so
-that --minutes, which starts no point later than that, can be called again and again.
+compressed to a proven error of 0.01. Beside them stand the same circuits untrained and deeper, their angles
+uniform in ±π: how many terms these come to says what training has to do with it. Points that the file in
+--out holds already are not measured again, so that --minutes, which starts no point later than that, can be
+called again and again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from qdllm.circuits import make_ansatz
 from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import one_thread
 from qdllm.encoders import Features
@@ -31,10 +34,12 @@ from qdllm.machine import describe_machine
 from qdllm.pipeline import RunFolder
 from qdllm.student import Student
 from qdllm.surrogate import compress, expand_student
+from qdllm.surrogate.propagation import expand
 from qdllm.surrogate.structure import describe_polynomial
 
-_SCHEMA = {"name": "qdllm.bench-scaling", "version": 1}
+_SCHEMA = {"name": "qdllm.bench-scaling", "version": 2}
 _MAX_ERROR, _TRUNCATION = 0.01, 0.0005
+_UNTRAINED = (1, 2, 3, 4, 6, 8, 10, 12)  # depths
 _PLOTS = {
     "accuracy": "test accuracy, %",
     "train_seconds": "training, CPU seconds",
@@ -63,26 +68,35 @@ def main() -> None:
         "machine": describe_machine("numpy", "torch"),
         "settings": settings,
         "points": [],
+        "untrained": [],
     }
     path = options.out / "scaling.json"
     earlier = read_json(path) if path.is_file() else {}
     if all(earlier.get(name) == results[name] for name in ("schema", "settings")):
-        results["points"] = earlier["points"]
+        results |= {name: earlier[name] for name in ("points", "untrained")}
     started = time.monotonic()
-    done = {(p["task"], p["qubits"], p["depth"]) for p in results["points"]}
+    done = {(p.get("task"), p["qubits"], p["depth"]) for p in results["points"] + results["untrained"]}
+    qubits, tasks = _numbers(options.qubits), options.tasks.split(",")
+    # Small ones first, so that a short call already shows where things lead.
+    wanted: list[tuple[int, int, str | None]] = [
+        *product(_numbers(options.depths), qubits, tasks),
+        *product(_UNTRAINED, qubits, [None]),
+    ]
     with errors_in_one_line():
         require("matplotlib.figure", "plot", "the plots")
-        # Small ones first, so that a short call already shows where things lead.
-        for depth, qubits, task in product(
-            _numbers(options.depths), _numbers(options.qubits), options.tasks.split(",")
-        ):
+        for depth, n, task in wanted:
             if options.minutes and time.monotonic() - started > 60 * options.minutes:
                 break
-            if (task, qubits, depth) not in done:
-                with one_thread():
-                    point = measure(RunFolder(options.runs / task), qubits, depth, settings)
-                results["points"].append({"task": task, "qubits": qubits, "depth": depth, **point})
-                write_json(path, results)
+            if (task, n, depth) in done:
+                continue
+            size = {"qubits": n, "depth": depth}
+            with one_thread():
+                if task is None:
+                    results["untrained"].append({**size, **expand_untrained(n, depth)})
+                else:
+                    point = measure(RunFolder(options.runs / task), n, depth, settings)
+                    results["points"].append({"task": task, **size, **point})
+            write_json(path, results)
     for measured in _PLOTS:
         plot(results["points"], measured, options.out / f"scaling-{measured.replace('_', '-')}.png")
     write_text(options.out / "scaling.md", as_markdown(results))
@@ -139,6 +153,24 @@ def measure(run: RunFolder, qubits: int, depth: int, settings: dict[str, Any]) -
     }
 
 
+def expand_untrained(qubits: int, depth: int) -> dict[str, Any]:
+    """Count the strings and terms of a circuit whose angles are uniform in ±π, read out at random."""
+    circuit = make_ansatz("brick", qubits, depth)
+    rng = np.random.default_rng([qubits, depth])
+    angles = rng.uniform(-np.pi, np.pi, circuit.n_parameters)
+    weights = rng.normal(size=(2, qubits)) / np.sqrt(qubits)
+    started = time.process_time()
+    try:
+        expansion = expand(circuit, angles, weights, max_error=_TRUNCATION)
+    except TooLargeError as error:
+        return {"refused": str(error), "expand_seconds": time.process_time() - started}
+    return {
+        "strings": expansion.n_strings,
+        "terms": len(expansion.polynomial),
+        "expand_seconds": time.process_time() - started,
+    }
+
+
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the results as a page."""
     machine, settings = results["machine"], results["settings"]
@@ -173,6 +205,7 @@ def as_markdown(results: dict[str, Any]) -> str:
             f"| {p['task']} | {p['depth']} | {p['qubits']} | {100 * p['accuracy']:.1f} "
             f"| {p['train_seconds']:.1f} | {rest}"
         )
+    lines += _untrained(results["untrained"])
     return "\n".join(lines) + "\n"
 
 
@@ -191,6 +224,24 @@ def _answer(points: list[dict[str, Any]]) -> list[str]:
             text += f"{'; ' if sizes else ''}no polynomial from {min(refused)} qubits on"
         lines.append(text + ".")
     return lines
+
+
+def _untrained(points: list[dict[str, Any]]) -> list[str]:
+    """Return a table of the terms of untrained circuits, a row a depth."""
+    qubits, depths = (sorted({p[name] for p in points}) for name in ("qubits", "depth"))
+    found = {(p["depth"], p["qubits"]): "refused" if "refused" in p else f"{p['terms']:,}" for p in points}
+    lines = [
+        "",
+        "## Untrained",
+        "",
+        "Terms of the same circuits with all angles uniform in ±π and a random readout of two classes, "
+        f"within {_TRUNCATION:g}, not compressed further. Refused: more than 4,194,304 strings on the way.",
+        "",
+        f"| depth | {' | '.join(f'{n} qubits' for n in qubits)} |",
+        "|---" * (len(qubits) + 1) + "|",
+    ]
+    cells = {depth: " | ".join(found.get((depth, n), "") for n in qubits) for depth in depths}
+    return [*lines, *(f"| {depth} | {row} |" for depth, row in cells.items())]
 
 
 def plot(points: list[dict[str, Any]], measured: str, path: Path) -> None:

@@ -29,6 +29,10 @@ def test_the_page_says_where_formulas_stop_being_small(scaling, tmp_path):
         "machine": machine,
         "settings": {"rows": 10, "epochs": 1, "max_error": 0.01},
         "points": json.loads(json.dumps(points)),
+        "untrained": [
+            {"qubits": 4, "depth": 1, "strings": 9, "terms": 1234},
+            {"qubits": 40, "depth": 1, "refused": "too many strings"},
+        ],
     }
     page = scaling.as_markdown(results)
     assert "- Depth 1: 50 to 20,000 bytes; 1 of 2 students fit into 16 kB." in page
@@ -39,5 +43,13 @@ def test_the_page_says_where_formulas_stop_being_small(scaling, tmp_path):
     rows = [line for line in page.splitlines() if line.startswith("| topic")]
     assert len(rows) == 4
     assert {line.count("|") for line in rows} == {12}
+    assert "| 1 | 1,234 | refused |" in page
     scaling.plot(points, "bytes", tmp_path / "bytes.png")
     assert (tmp_path / "bytes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_untrained_circuit_has_more_terms_than_it_has_qubits(scaling):
+    found = scaling.expand_untrained(4, 2)
+    assert found["terms"] > 4
+    assert found["strings"] >= found["terms"]
+    assert scaling.expand_untrained(4, 2)["terms"] == found["terms"]
