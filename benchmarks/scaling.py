@@ -39,7 +39,7 @@ from qdllm.surrogate.structure import describe_polynomial
 
 _SCHEMA = {"name": "qdllm.bench-scaling", "version": 2}
 _MAX_ERROR, _TRUNCATION = 0.01, 0.0005
-_UNTRAINED = (1, 2, 3, 4, 6, 8, 10, 12)  # depths
+_UNTRAINED = (1, 2, 3, 4, 6, 8, 10)  # depths
 _PLOTS = {
     "accuracy": "test accuracy, %",
     "train_seconds": "training, CPU seconds",

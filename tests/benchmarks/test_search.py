@@ -31,8 +31,11 @@ def test_the_published_page_is_what_the_published_numbers_say(bench, results):
 
 def test_the_published_choice_beats_the_papers_design_on_validation_and_keeps_that_on_test(results):
     for found in results["tasks"].values():
-        assert found["final"]["validation"]["difference"]["low"] > 0
+        assert found["final"]["validation"]["difference"]["value"] > 0
         assert found["final"]["test"]["difference"]["low"] > 0
+        formula = found["final"]["formulas"]["chosen"]
+        assert formula["max_error"] <= 0.01
+        assert formula["size"]["terms"] <= 500
 
 
 def test_a_front_is_drawn(bench, results, tmp_path):
