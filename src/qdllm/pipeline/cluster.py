@@ -64,13 +64,14 @@ def share_out(worker: Worker, pieces: Sequence[Piece], address: str) -> Iterator
         return
     with _connected(address) as ray:
         data.DataContext.get_current().enable_progress_bars = False
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         rows = [{"piece": replace(piece, path=piece.path.resolve())} for piece in pieces]
         counts = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_TASKS)).map_batches(
             _Actor,
             fn_constructor_args=(worker, Path.cwd()),
             batch_size=1,
             num_cpus=1,
-            concurrency=(1, max(1, int(ray.cluster_resources().get("CPU", 1)))),
+            concurrency=(1, cores, cores),  # all at once; fewer where machines are lost
         )
         refused: list[QdllmError] = []
         for row in counts.iter_rows():
