@@ -132,7 +132,7 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
 
 
 def _share_of_fixed(task: dict[str, Any]) -> float:
-    """Adaptive shots as a share of the fewest fixed ones that are as accurate; inf if half a point is lost."""
+    """Adaptive shots as a share of the fewest fixed ones as accurate; inf if half a point is lost."""
     adaptive = next(one for one in task["adaptive"] if one["confidence"] == _CONFIDENCE)
     fixed = {int(shots): np.mean(found["mitigated"]) for shots, found in task["shots"].items()}
     if adaptive["accuracy"] < max(fixed.values()) - _MITIGATED["1024"] / 100:
@@ -160,7 +160,10 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"The chip is simulated. Calibration {about['id']}: {about['source']}. What is sent and how errors "
         "are undone: [chips](../ideas/chips.md).",
         "",
-        "| bar | found (on the worst task, unless tasks are named; –: half a point less accurate than the best fixed number) | |",
+        "Found on the worst task, unless tasks are named; –: half a point less accurate than with the best "
+        "fixed number.",
+        "",
+        "| bar | found | |",
         "|---|---|---|",
         *(f"| {wanted} | {found} | {'met' if met else 'missed'} |" for wanted, found, met in judge(results)),
         *_accuracy(results["tasks"]),
