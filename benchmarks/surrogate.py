@@ -5,8 +5,8 @@
 FOLDER holds a run a task, as `qdllm bench comparison --work FOLDER` leaves them: its student is compiled, and
 beside it the paper's own design (angles scaled by minmax), trained here on the run's features and labels, as
 it is, and once more while its circuit's angles decay. Everything is looked at on the run's test rows. Times
-are CPU seconds of one thread, ours and theirs in turn. Tasks that the file in --out
-holds already, measured with the same settings, are not measured again.
+are CPU seconds of one thread, ours and theirs in turn. Tasks that the file in --out holds already, measured
+with the same settings, are not measured again.
 """
 
 from __future__ import annotations
@@ -111,12 +111,13 @@ def measure(run: RunFolder, max_error: float) -> dict[str, Any]:
     students = {"student": Student.from_pretrained(run.student)}
     classes = students["student"].classes_.astype(str)
     truth = np.array([label or "" for label in split["label"]])
+    soft = SoftLabels.read(run.labels).align(split["row_id"], classes.tolist())
     rest = part != "test"
     for name, decay in (("paper", 0.0), ("paper, decaying", _DECAY)):
         students[name] = Student(**{**PaperDesign.design, "circuit_decay": decay}).fit(
             x[rest],
             truth[rest],
-            soft_labels=SoftLabels.read(run.labels).align(split["row_id"], classes.tolist())[rest],
+            soft_labels=soft[rest],
             labelled=np.array(split["labelled"])[rest],
             validation=(part == "validation")[rest],
             classes=classes,
