@@ -4,15 +4,16 @@
     qdllm bench scale --parts tuned [--tasks reviews,emotion,topic] [--train 3000]
 
 Each part is measured by itself and kept in FOLDER/scale.json with its date; parts that are not named stay as
-they were. Rates are by wall time, beside the rate a CPU second, which other work disturbs less; the
-endpoint's share is of the medians of three turns, a bare load generator and labelling in turn.
+they were, and so do tuned teachers of other tasks. Rates are by wall time, beside the rate a CPU second,
+which other work disturbs less; the endpoint's share is of the medians of three turns, a bare load generator
+and labelling in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -53,17 +54,22 @@ def main() -> None:
     for part in options.parts.split(","):
         if part not in _PARTS:
             parser.error(f"no part {part!r}; there are {', '.join(_PARTS)}")
-        results["parts"][part] = {
-            "machine": describe_machine("torch", "pyarrow", "urllib3"),
-            "found": _measure(part, options),
-        }
-        write_json(path, results)
+        earlier = results["parts"].get(part, {"found": {}})["found"]
+        for found in _measure(part, options, earlier):
+            machine = describe_machine("torch", "pyarrow", "urllib3")
+            results["parts"][part] = {"machine": machine, "found": found}
+            write_json(path, results)
     write_text(options.out / "scale.md", as_markdown(results))
     print(json.dumps(results, indent=2) if options.json else as_markdown(results))
 
 
-def _measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
-    tasks = options.tasks.split(",")
+def _measure(part: str, options: argparse.Namespace, earlier: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is found: at once, or with each tuned teacher beside those of before."""
+    if part == "tuned":
+        for task in options.tasks.split(","):
+            earlier = {**earlier, task: tuned(task, options.train, options.model, options.models)}
+            yield earlier
+        return
     ways: dict[str, Callable[[], dict[str, Any]]] = {
         "predict": lambda: predict(options.rows),
         "rates": rates,
@@ -71,9 +77,8 @@ def _measure(part: str, options: argparse.Namespace) -> dict[str, Any]:
         "processes": lambda: kill_processes(options.kills),
         "workers": lambda: kill_workers(options.kills),
         "ray": lambda: ray_speed(options.blocks),
-        "tuned": lambda: {task: tuned(task, options.train, options.model, options.models) for task in tasks},
     }
-    return ways[part]()
+    yield ways[part]()
 
 
 def bars(parts: dict[str, Any]) -> list[tuple[str, str, bool | None]]:

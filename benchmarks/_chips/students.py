@@ -25,7 +25,7 @@ _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that saturate, where a measured qubit has hardly any variance. Chosen on
 # validation rows of topic and news.
-_FEW_GATES = {"ansatz": "brick", "n_layers": 1, "encoding": "tanh"}
+_FEW_GATES = {"ansatz": "brick", "n_layers": 1, "encoding": "tanh", "weight_decay": 3.0}
 
 Floats = NDArray[np.float64]
 

@@ -19,6 +19,8 @@ from qdllm.teachers import TEMPLATE, SoftLabels, TuningSettings, fine_tune, labe
 
 __all__ = ["tuned"]
 
+_ASKED = 256  # training rows that the examples of a prompt are drawn from
+
 
 def tuned(task: str, rows: int, model: str, folder: Path, seed: int = 0) -> dict[str, Any]:
     """Test accuracy of probe, few-shot, tuned model and its student, from at most `rows` training rows."""
@@ -28,9 +30,13 @@ def tuned(task: str, rows: int, model: str, folder: Path, seed: int = 0) -> dict
     asked = config.teacher
     template = asked.template or TEMPLATE
     found: dict[str, SoftLabels] = {}
-    for mode in ("probe", "few-shot"):
+    few = _limited(texts, _ASKED, seed)  # a prompt shows a few of them; all test rows are asked
+    for mode, (rows_of, parts) in {
+        "probe": (dataset, split),
+        "few-shot": (few.dataset, few.split),
+    }.items():
         teacher = make_teacher(model, mode=mode, seed=seed, label_words=asked.label_words, template=template)
-        found[mode] = label_dataset(teacher, dataset, split)
+        found[mode] = label_dataset(teacher, rows_of, parts)
     out = folder / f"{task}-{rows}"
     report = fine_tune(model, dataset, split, out, TuningSettings(), seed=seed)
     found["tuned"] = label_dataset(make_teacher(out, seed=seed), dataset, split)
@@ -41,8 +47,11 @@ def tuned(task: str, rows: int, model: str, folder: Path, seed: int = 0) -> dict
     features = encoder.encode(dataset.texts)
     student = Student(seed=seed)
     fit_student(student, features, texts, classes, soft)
-    hits = {name: _hits(labels.align(dataset.row_ids, classes), texts) for name, labels in found.items()}
-    hits["student"] = _hits(student.predict_proba(features), texts)
+    test = split.indices("test")
+    ids, truth = zip(*((dataset.row_ids[i], (dataset.labels or ())[i]) for i in test), strict=True)
+    proba = {name: labels.align(ids, classes) for name, labels in found.items()}
+    proba["student"] = student.predict_proba(features)[test]
+    hits = {name: np.take(classes, p.argmax(axis=1)) == truth for name, p in proba.items()}
     accuracy = {name: float(hit.mean()) for name, hit in hits.items()}
     better = max(("probe", "few-shot"), key=lambda name: accuracy[name])
     return {
@@ -63,12 +72,6 @@ def _limited(texts: Texts, rows: int, seed: int) -> Texts:
     return Texts(
         texts.dataset.take(keep), Split(texts.split.part[keep], texts.split.labelled[keep]), texts.duplicates
     )
-
-
-def _hits(proba: NDArray[np.float64], texts: Texts) -> NDArray[np.bool_]:
-    test = texts.split.indices("test")
-    truth = np.array([texts.dataset.classes.index(str((texts.dataset.labels or ())[i])) for i in test])
-    return np.asarray(proba[test].argmax(axis=1) == truth)
 
 
 def _paired(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> dict[str, float]:
