@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from qdllm.circuits import ENCODINGS
-from qdllm.compare import Interval, fit_logistic_regression, mean_interval, paired_difference
+from qdllm.compare import fit_logistic_regression, mean_interval, paired_difference
 from qdllm.data import DEMO_TASKS
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
@@ -106,12 +107,12 @@ def measure(task: str, encoder: str, seeds: int) -> dict[str, Any]:
     models = {
         name: {
             "validation_accuracy": on_validation[name],
-            "accuracy": _as_dict(mean_interval(h[:, test])),
+            "accuracy": asdict(mean_interval(h[:, test])),
             "accuracy_std_over_seeds": float(h[:, test].mean(axis=1).std(ddof=1)) if len(h) > 1 else None,
             "f1_weighted": float(
                 np.mean([f1_score(codes[test], c[test], average="weighted") for c in choices[name]])
             ),
-            "minus_logistic_regression": _as_dict(
+            "minus_logistic_regression": asdict(
                 paired_difference(h[:, test], hits["logistic regression"][:, test])
             ),
             "share_of_teacher": float(h[:, test].mean() / hits["teacher"][:, test].mean()),
@@ -170,9 +171,9 @@ def as_markdown(results: dict[str, Any]) -> str:
             shown = f"**{name}**" if name == found["chosen"] else name
             spread = model["accuracy_std_over_seeds"]
             lines.append(
-                f"| {shown} | {100 * model['validation_accuracy']:.1f} | {_percent(model['accuracy'])} "
+                f"| {shown} | {100 * model['validation_accuracy']:.1f} | {percent(model['accuracy'])} "
                 f"| {'' if spread is None else f'{100 * spread:.1f}'} | {100 * model['f1_weighted']:.1f} "
-                f"| {_percent(model['minus_logistic_regression'], sign=True)} "
+                f"| {percent(model['minus_logistic_regression'], sign=True)} "
                 f"| {100 * model['share_of_teacher']:.1f} | {100 * model['agreement_with_teacher']:.1f} |"
             )
         verdict = "met" if found["bar_met"] else "missed"
@@ -196,11 +197,7 @@ def load_task(task: str, encoder: str) -> tuple[RunConfig, Texts]:
     return config, load_texts(config.data, config.seed)
 
 
-def _as_dict(interval: Interval) -> dict[str, float]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
-
-
-def _percent(interval: dict[str, float], *, sign: bool = False) -> str:
+def percent(interval: dict[str, float], *, sign: bool = False) -> str:
     form = "+.1f" if sign else ".1f"
     value, low, high = (format(100 * interval[key], form) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

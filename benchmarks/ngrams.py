@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,10 @@ from typing import Any
 
 import numpy as np
 from comparison import available_tasks
-from first_light import load_task
+from first_light import load_task, percent
 from numpy.typing import NDArray
 
-from qdllm.compare import Interval, fit_logistic_regression, mean_interval, one_thread, paired_difference
+from qdllm.compare import fit_logistic_regression, mean_interval, one_thread, paired_difference
 from qdllm.compare.controls import NoCircuit, NoEntanglement
 from qdllm.encoders import Encoder, NgramEncoder
 from qdllm.files import folder_bytes, read_json, write_json, write_text
@@ -200,9 +201,9 @@ def _summary(model: dict[str, Any], own: Hits, texts: Texts) -> dict[str, Any]:
     return {
         "setting": model.get("setting"),
         "validation_accuracy": float(hits[:, texts.split.indices("validation")].mean()),
-        "accuracy": _as_dict(mean_interval(hits[:, test])),
+        "accuracy": asdict(mean_interval(hits[:, test])),
         "accuracy_std_over_seeds": float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None,
-        "ngrams_minus_this": _as_dict(paired_difference(own, hits[:, test])),
+        "ngrams_minus_this": asdict(paired_difference(own, hits[:, test])),
         "training_cpu_seconds": model.get("training_cpu_seconds"),
     }
 
@@ -237,8 +238,8 @@ def as_markdown(results: dict[str, Any]) -> str:
     for task, found in tasks.items():
         ours, theirs = found["models"]["ngrams"], found["models"]["minilm"]
         lines.append(
-            f"| {task} | {_percent(theirs['accuracy'])} | {_percent(ours['accuracy'])} "
-            f"| {_percent(theirs['ngrams_minus_this'], sign=True)} | {100 * found['share_of_minilm']:.1f} % "
+            f"| {task} | {percent(theirs['accuracy'])} | {percent(ours['accuracy'])} "
+            f"| {percent(theirs['ngrams_minus_this'], sign=True)} | {100 * found['share_of_minilm']:.1f} % "
             f"| {theirs['texts_per_second']:,.0f} | {ours['texts_per_second']:,.0f} "
             f"| {found['times_as_fast']:,.0f} | {theirs['microseconds_of_one_text']:,.0f} "
             f"| {ours['microseconds_of_one_text']:,.0f} |"
@@ -259,7 +260,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         models = found["models"]
         setting = models["ngrams"]["setting"]
         cells = " | ".join(
-            _percent(models[name]["ngrams_minus_this"], sign=True)
+            percent(models[name]["ngrams_minus_this"], sign=True)
             for name in ("logistic regression", "no circuit", "no entanglement", "teacher")
         )
         spread = 100 * (models["ngrams"]["accuracy_std_over_seeds"] or 0)
@@ -269,16 +270,6 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 def _met(met: bool) -> str:
     return "met" if met else "missed"
-
-
-def _as_dict(interval: Interval) -> dict[str, float]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high}
-
-
-def _percent(interval: dict[str, float], *, sign: bool = False) -> str:
-    form = "+.1f" if sign else ".1f"
-    value, low, high = (format(100 * interval[key], form) for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 if __name__ == "__main__":

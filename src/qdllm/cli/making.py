@@ -10,7 +10,6 @@ import typer
 from qdllm.cli.app import app
 from qdllm.cli.options import (
     ENDPOINT,
-    TEACHING,
     TRAINING,
     AsJson,
     Charset,
@@ -18,8 +17,10 @@ from qdllm.cli.options import (
     CorpusData,
     DataArgument,
     EncoderSpec,
+    FeaturesFile,
     GroupColumn,
     LabelColumn,
+    LabelsFile,
     LabelsPerClass,
     Quiet,
     RayAddress,
@@ -197,12 +198,8 @@ def distill(
     teacher: TeacherSpec = None,
     mode: TeacherMode = None,
     encoder: EncoderSpec = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Soft labels made by `label`.", rich_help_panel=TEACHING)
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option(help="Features made by `embed`.", rich_help_panel=TEACHING)
-    ] = None,
+    labels: LabelsFile = None,
+    features: FeaturesFile = None,
     test: TestData = None,
     text: TextColumn = None,
     label_column: LabelColumn = None,

@@ -18,8 +18,10 @@ __all__ = [
     "CorpusData",
     "DataArgument",
     "EncoderSpec",
+    "FeaturesFile",
     "GroupColumn",
     "LabelColumn",
+    "LabelsFile",
     "LabelsPerClass",
     "Quiet",
     "RayAddress",
@@ -86,6 +88,12 @@ EncoderSpec = Annotated[
         help="minilm, tfidf, ngrams, a Hugging Face path or name, NAME@LAYER, or some joined by + [minilm].",
         rich_help_panel=TEACHING,
     ),
+]
+LabelsFile = Annotated[
+    str | None, typer.Option("--labels", help="Soft labels made by `label`.", rich_help_panel=TEACHING)
+]
+FeaturesFile = Annotated[
+    str | None, typer.Option("--features", help="Features made by `embed`.", rich_help_panel=TEACHING)
 ]
 CorpusData = Annotated[
     str | None,

@@ -15,14 +15,15 @@ from rich.markdown import Markdown
 import qdllm
 from qdllm.cli.app import app
 from qdllm.cli.options import (
-    TEACHING,
     AsJson,
     Charset,
     ConfigFile,
     DataArgument,
     EncoderSpec,
+    FeaturesFile,
     GroupColumn,
     LabelColumn,
+    LabelsFile,
     LabelsPerClass,
     Quiet,
     RayAddress,
@@ -87,12 +88,8 @@ def search(
     teacher: TeacherSpec = None,
     mode: TeacherMode = None,
     encoder: EncoderSpec = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Soft labels made by `label`.", rich_help_panel=TEACHING)
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option(help="Features made by `embed`.", rich_help_panel=TEACHING)
-    ] = None,
+    labels: LabelsFile = None,
+    features: FeaturesFile = None,
     test: TestData = None,
     text: TextColumn = None,
     label_column: LabelColumn = None,
