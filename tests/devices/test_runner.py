@@ -64,6 +64,20 @@ def test_each_step_of_mitigation_brings_values_closer(trained, noisy):
     assert corrections.readout.read_0_as_1 == pytest.approx(chip.read_0_as_1, abs=0.02)
 
 
+def test_few_shots_are_read_together(trained, noisy):
+    _, angles, _ = trained
+    exact = noisy.exact(angles)
+    measured = noisy.measure(angles, 16, seed=1)
+    corrections = noisy.correct(np.random.default_rng(0).permutation(angles), 4096, seed=2)
+    raw, mitigated = noisy.estimate(measured), noisy.mitigate(measured, corrections)
+    assert rmse(mitigated, exact) < 0.8 * rmse(raw, exact)
+    same = exact.logits.argmax(axis=1)
+    agreements = [(found.logits.argmax(axis=1) == same).mean() for found in (raw, mitigated)]
+    assert agreements[1] >= agreements[0]
+    scores = (mitigated.values - exact.values) / np.sqrt(mitigated.variances)
+    assert 0.8 < scores.std() < 1.1
+
+
 def test_extrapolation_removes_some_of_the_two_qubit_errors(trained, noisy):
     _, angles, _ = trained
     exact = noisy.exact(angles)

@@ -200,12 +200,12 @@ def test_it_calibrates_on_all_classes_of_data_sorted_by_class(tmp_path, monkeypa
     from qdllm.pipeline.run_folder import write_table
 
     monkeypatch.setattr(chips, "to_angles", lambda student, x: x)
-    folder, ids = RunFolder(tmp_path), tuple(f"{i:03d}" for i in range(200))
-    parts = ["train"] * 100 + ["validation"] * 100
+    folder, ids = RunFolder(tmp_path), tuple(f"{i:04d}" for i in range(2400))
+    parts = ["train"] * 400 + ["validation"] * 2000
     write_table(folder.split, {"row_id": pa.array(ids), "part": pa.array(parts)})
-    Features(ids, np.arange(200, dtype=np.float32)[:, None]).write(folder.features)
+    Features(ids, np.arange(2400, dtype=np.float32)[:, None]).write(folder.features)
     drawn = chips.calibration_angles(folder, None)
-    assert len(np.unique(drawn)) == len(drawn) == 32
-    assert drawn.min() >= 100
-    assert 5 < (drawn < 150).sum() < 27
+    assert len(np.unique(drawn)) == len(drawn) == 1024
+    assert drawn.min() >= 400
+    assert 5 < (drawn[:32] < 1400).sum() < 27
     assert np.array_equal(drawn, chips.calibration_angles(folder, None))

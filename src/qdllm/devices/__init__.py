@@ -7,11 +7,12 @@ from qdllm.devices.jobs import JobRunner
 from qdllm.devices.layout import best_path, check_path, expected_fidelity
 from qdllm.devices.lowering import Lowered, Parity, lower, two_qubit_depth
 from qdllm.devices.mitigation import AffineCorrection, ReadoutInversion, ZeroNoise
-from qdllm.devices.runner import ChipRunner, Corrections, Measured
+from qdllm.devices.runner import CALIBRATION_INPUTS, ChipRunner, Corrections, Measured
 from qdllm.devices.training_noise import chip_noise
 
 __all__ = [
     "CALIBRATIONS",
+    "CALIBRATION_INPUTS",
     "AffineCorrection",
     "Backend",
     "Calibration",

@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qdllm.devices.batch import CircuitBatch, Counts, fold, state_preparations
-from qdllm.devices.reading import Estimate, Readout, Runs
+from qdllm.devices.reading import Estimate, Linear, Readout, Runs
 
 __all__ = ["Affine", "AffineCorrection", "ReadoutInversion", "ZeroNoise"]
+
+_LEAST_VARIANCE = 1e-12
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,37 +38,38 @@ class ReadoutInversion:
 
 @dataclass(frozen=True)
 class Affine:
-    """What a chip makes of each observable; all arrays are (n_observables,).
+    """What a chip makes of the observables: measured ≈ offset + slope · exact.
 
     Parameters
     ----------
-    centre, noisy : ndarray
-        Mean of the exact and of the measured values.
-    spread : ndarray
-        Variance of the exact values.
-    slope : ndarray
-        measured ≈ noisy + slope · (exact − centre).
-    residual : ndarray
+    slope, offset : ndarray (n_observables,)
+    residual : ndarray (n_observables,)
         Variance of what is measured beside that line, sampling left out.
-    sampling : ndarray
-        Variance that sampling adds, times the shots.
+    one_shot : ndarray (n_observables, n_observables)
+        Covariance of what one shot says.
+    mean, covariance : ndarray (n_observables,) and (n_observables, n_observables)
+        Of exact values over the student's inputs.
     """
 
-    centre: Floats
-    noisy: Floats
-    spread: Floats
     slope: Floats
+    offset: Floats
     residual: Floats
+    one_shot: Floats
+    mean: Floats
+    covariance: Floats
 
-    sampling: Floats
+    def undo(self, shots: float) -> Linear:
+        """Return the best linear estimate of exact values from those measured with so many shots.
 
-    def gain(self, shots: Floats) -> Floats:
-        """Return the slopes of exact values on those measured with `shots` (n,) shots: (n, n_observables).
-
-        The fewer the shots, the less a measured value says, and the closer the answer stays to the mean.
+        The fewer the shots, the less a measured value says, and the more is taken from the others, which
+        exact values go together with. With many shots and no residual the line is undone.
         """
-        noise = self.residual + self.sampling / shots[:, None] + 1e-12
-        return np.asarray(self.slope * self.spread / (self.slope**2 * self.spread + noise))
+        reached = self.covariance * self.slope  # covariance of exact and measured values
+        noise = np.diag(self.residual + _LEAST_VARIANCE) + self.one_shot / shots
+        gain = np.asarray(np.linalg.solve(self.slope[:, None] * reached + noise, reached.T).T)
+        kept = np.eye(len(gain)) - gain * self.slope  # of an exact value's distance from the mean
+        unknown = kept @ self.covariance @ kept.T + gain * self.residual @ gain.T
+        return Linear(gain, self.mean - gain @ (self.offset + self.slope * self.mean), unknown)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class AffineCorrection:
     runs : Runs
         The calibration inputs' circuits.
     exact : ndarray (n, n_observables)
-        Their exact values.
+        Their exact values, then those of more inputs, which say how values go together.
     """
 
     runs: Runs
@@ -90,16 +93,18 @@ class AffineCorrection:
         """Return the calibration inputs' circuits."""
         return self.runs.batch
 
-    def combine(self, estimate: Estimate, shots: float) -> Affine:
+    def combine(self, estimate: Estimate) -> Affine:
         """Fit measured values as a function of exact ones, since sampling errors are the measured ones'."""
-        centre, noisy = self.exact.mean(axis=0), estimate.values.mean(axis=0)
-        deviation = self.exact - centre
-        spread = (deviation**2).mean(axis=0)
-        slope = (deviation * (estimate.values - noisy)).mean(axis=0) / np.maximum(spread, 1e-12)
+        exact = self.exact[: len(estimate.values)]
+        centre, noisy = exact.mean(axis=0), estimate.values.mean(axis=0)
+        deviation = exact - centre
+        spread = np.maximum((deviation**2).mean(axis=0), _LEAST_VARIANCE)
+        slope = (deviation * (estimate.values - noisy)).mean(axis=0) / spread
         beside = (estimate.values - noisy - slope * deviation) ** 2
-        sampling = estimate.variances.mean(axis=0)
-        residual = np.maximum(beside.mean(axis=0) - sampling, 0.0)
-        return Affine(centre, noisy, spread, slope, residual, sampling * shots)
+        residual = np.maximum(beside.mean(axis=0) - estimate.variances.mean(axis=0), 0.0)
+        covariance = np.atleast_2d(np.cov(self.exact.T))
+        mean = self.exact.mean(axis=0)
+        return Affine(slope, noisy - slope * centre, residual, estimate.one_shot, mean, covariance)
 
 
 @dataclass(frozen=True)
@@ -119,4 +124,5 @@ class ZeroNoise:
             (9 * plain.variances + folded.variances) / 4,
             (3 * plain.logits - folded.logits) / 2,
             (9 * plain.logit_covariances + folded.logit_covariances) / 4,
+            (9 * plain.one_shot + folded.one_shot) / 4,
         )

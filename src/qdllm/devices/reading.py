@@ -1,6 +1,6 @@
 """From counts to expectation values with their standard errors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from qdllm.devices.batch import CircuitBatch, Counts
 from qdllm.devices.lowering import Lowered
 
-__all__ = ["Estimate", "Readout", "Runs", "allot_shots", "prepare", "read", "select"]
+__all__ = ["Estimate", "Linear", "Readout", "Runs", "allot_shots", "prepare", "read", "select"]
 
 _LEAST_WEIGHT = 1e-6  # a branch less likely than this is not run
 
@@ -57,16 +57,20 @@ class Estimate:
     ----------
     values : ndarray (n, n_observables)
     variances : ndarray (n, n_observables)
-        Of the values, by sampling alone: the squares of their standard errors.
+        Of the values: the squares of their standard errors. By sampling, and where values are corrected by
+        what the correction cannot know.
     logits : ndarray (n, n_classes)
     logit_covariances : ndarray (n, n_classes, n_classes)
-        By sampling alone.
+        Of the same.
+    one_shot : ndarray (n_observables, n_observables)
+        Covariance of what one shot says of the observables, in the mean over the inputs.
     """
 
     values: Floats
     variances: Floats
     logits: Floats
     logit_covariances: Floats
+    one_shot: Floats
 
 
 def prepare(lowered: Lowered, inputs: Floats, layout: tuple[int, ...]) -> Runs:
@@ -91,6 +95,23 @@ def allot_shots(runs: Runs, shots: int, step: int = 1) -> npt.NDArray[np.int64]:
     return np.maximum(np.rint(runs.weights * shots / step).astype(np.int64), 1) * step
 
 
+@dataclass(frozen=True)
+class Linear:
+    """What to make of measured values: gain @ measured + offset.
+
+    Parameters
+    ----------
+    gain : ndarray (n_observables, n_observables)
+    offset : ndarray (n_observables,)
+    unknown : ndarray (n_observables, n_observables)
+        Covariance of the result's errors, those by sampling left out.
+    """
+
+    gain: Floats
+    offset: Floats
+    unknown: Floats
+
+
 def read(
     lowered: Lowered,
     runs: Runs,
@@ -99,8 +120,7 @@ def read(
     bias: Floats,
     *,
     readout: Readout | None = None,
-    scale: Floats | float = 1.0,
-    offset: Floats | float = 0.0,
+    correction: Callable[[float], Linear] | None = None,
 ) -> Estimate:
     """Estimate every observable, and logits that are linear in them.
 
@@ -114,27 +134,32 @@ def read(
         The logits are weight @ estimate + bias.
     readout : Readout, optional
         Misreadings to undo.
-    scale, offset : ndarray (n, n_observables) or float
-        The estimate is scale · measured + offset.
+    correction : callable, optional
+        What to make of values that are measured with so many shots.
     """
     n_inputs, n_observables = int(runs.inputs.max()) + 1, len(lowered.parities)
-    scale = np.broadcast_to(scale, (n_inputs, n_observables))
-    values = np.zeros((n_inputs, n_observables))
-    variances = np.zeros_like(values)
-    covariances = np.zeros((n_inputs, len(bias), len(bias)))
+    one = np.eye(n_observables)
+    as_measured = Linear(one, np.zeros(n_observables), 0 * one)
+    shots = np.bincount(runs.inputs, [found.shots for found in counts]).tolist()
+    by_shots = {number: as_measured if correction is None else correction(number) for number in set(shots)}
+    corrections = [by_shots[number] for number in shots]
+    values = np.stack([c.offset for c in corrections])
+    variances = np.stack([c.unknown.diagonal() for c in corrections])
+    covariances = np.stack([weight @ c.unknown @ weight.T for c in corrections])
+    one_shot = np.zeros((n_observables, n_observables))
     for which, branch, share, found in zip(runs.inputs, runs.branches, runs.weights, counts, strict=True):
-        shots = _shot_values(lowered, found.states, int(branch), readout)
-        n = found.shots
-        mean = found.numbers @ shots / n
-        values[which] += share * mean
+        said = _shot_values(lowered, found.states, int(branch), readout)
+        n, gain = found.shots, corrections[which].gain
+        mean = found.numbers @ said / n
+        values[which] += share * gain @ mean
+        deviation = said - mean
         # One more shot than there were, as bad as can be, so that few shots never look certain.
-        variances[which] += share**2 * (found.numbers @ (shots - mean) ** 2 + 1) / (n * (n + 1))
-        reaching = weight * scale[which]
-        logits = (shots - mean) @ reaching.T
-        scatter = (logits * found.numbers[:, None]).T @ logits + reaching @ reaching.T
-        covariances[which] += share**2 * scatter / (n * (n + 1))
-    values = scale * values + offset
-    return Estimate(values, scale**2 * variances, values @ weight.T + bias, covariances)
+        scatter = ((deviation * found.numbers[:, None]).T @ deviation + one) / (n + 1)
+        one_shot += share * scatter / n_inputs
+        reaching = weight @ gain
+        variances[which] += share**2 * (gain @ scatter * gain).sum(axis=1) / n
+        covariances[which] += share**2 * reaching @ scatter @ reaching.T / n
+    return Estimate(values, variances, values @ weight.T + bias, covariances, one_shot)
 
 
 def _shot_values(

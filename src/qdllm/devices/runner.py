@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Any
@@ -17,12 +17,15 @@ from qdllm.devices.batch import Counts
 from qdllm.devices.layout import best_path, check_path
 from qdllm.devices.lowering import lower
 from qdllm.devices.mitigation import Affine, AffineCorrection, ReadoutInversion, ZeroNoise
-from qdllm.devices.reading import Estimate, Readout, Runs, allot_shots, prepare, read, select
+from qdllm.devices.reading import Estimate, Linear, Readout, Runs, allot_shots, prepare, read, select
 from qdllm.errors import ConfigError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import StudentModel
 
-__all__ = ["ChipRunner", "Corrections", "Measured"]
+__all__ = ["CALIBRATION_INPUTS", "ChipRunner", "Corrections", "Measured"]
+
+CALIBRATION_INPUTS = 32
+"""How many inputs are measured to know what a chip makes of observables."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -104,7 +107,8 @@ class ChipRunner:
             chunks = torch.split(torch.as_tensor(inputs), 1024)
             values = torch.cat([self._exact(x, torch.zeros(0, dtype=torch.float64)) for x in chunks]).numpy()
         none = np.zeros((len(values), len(self.bias), len(self.bias)))
-        return Estimate(values, np.zeros_like(values), values @ self.weight.T + self.bias, none)
+        logits, one_shot = values @ self.weight.T + self.bias, np.zeros(2 * values.shape[1:])
+        return Estimate(values, np.zeros_like(values), logits, none, one_shot)
 
     def plan(self, n_inputs: int, shots: int) -> tuple[int, int]:
         """Return how many circuits, and shots of all together, `measure` would run at most."""
@@ -119,15 +123,21 @@ class ChipRunner:
         return self._run(prepare(self.lowered, inputs, self.qubits), shots, seed)
 
     def correct(self, inputs: Floats, shots: int, *, seed: int) -> Corrections:
-        """Measure what mitigation needs: two circuits for the readout, and inputs of known exact values."""
+        """Measure what mitigation needs: two circuits for the readout, and inputs of known exact values.
+
+        Parameters
+        ----------
+        inputs : ndarray (n, n_inputs)
+            Drawn from what the student is asked. The first `CALIBRATION_INPUTS` are measured; the exact
+            values of all say how observables go together.
+        """
         inversion = ReadoutInversion(self.qubits)
         batch = inversion.circuits()
         readout = inversion.combine(self._send(batch, [self._allowed(shots)] * len(batch), seed))
-        correction = AffineCorrection(prepare(self.lowered, inputs, self.qubits), self.exact(inputs).values)
-        measured = self._run(correction.runs, shots, seed + 1)
-        return Corrections(
-            readout, correction.combine(self.estimate(measured, readout), measured.shots.mean())
-        )
+        runs = prepare(self.lowered, inputs[:CALIBRATION_INPUTS], self.qubits)
+        correction = AffineCorrection(runs, self.exact(inputs).values)
+        measured = self._run(runs, shots, seed + 1)
+        return Corrections(readout, correction.combine(self.estimate(measured, readout)))
 
     def extrapolate(self, measured: Measured, readout: Readout, shots: int, *, seed: int) -> Estimate:
         """Measure once more with three times the two-qubit errors, and extrapolate to none."""
@@ -137,13 +147,11 @@ class ChipRunner:
 
     def estimate(self, measured: Measured, readout: Readout | None = None) -> Estimate:
         """Return values and logits as measured, misreadings undone where `readout` is given."""
-        return self._read(measured, readout, 1.0, 0.0)
+        return self._read(measured, readout)
 
     def mitigate(self, measured: Measured, corrections: Corrections) -> Estimate:
-        """Return values and logits with misreadings undone and each observable stretched back."""
-        affine = corrections.affine
-        gain = affine.gain(measured.shots)
-        return self._read(measured, corrections.readout, gain, affine.centre - gain * affine.noisy)
+        """Return the best estimate of exact values and logits, misreadings undone."""
+        return self._read(measured, corrections.readout, corrections.affine.undo)
 
     def measure_adaptively(
         self,
@@ -187,18 +195,13 @@ class ChipRunner:
         return Measured(runs, [Counts.join(part) for part in parts])
 
     def _read(
-        self, measured: Measured, readout: Readout | None, scale: Floats | float, offset: Floats | float
+        self,
+        measured: Measured,
+        readout: Readout | None,
+        correction: Callable[[float], Linear] | None = None,
     ) -> Estimate:
-        return read(
-            self.lowered,
-            measured.runs,
-            measured.counts,
-            self.weight,
-            self.bias,
-            readout=readout,
-            scale=scale,
-            offset=offset,
-        )
+        runs, counts, weight, bias = measured.runs, measured.counts, self.weight, self.bias
+        return read(self.lowered, runs, counts, weight, bias, readout=readout, correction=correction)
 
     def _run(self, runs: Runs, shots: int, seed: int) -> Measured:
         limits = self.backend.limits

@@ -47,11 +47,9 @@ def chip_noise(
     shots = allot_shots(runs, _SHOTS).tolist()
     counts = SimulatorBackend("training", calibration).run(runs.batch, shots, seed=seed)
     nothing = np.zeros((1, len(labels)))
-    found = AffineCorrection(runs, exact).combine(
-        read(lowered, runs, counts, nothing, np.zeros(1)), float(_SHOTS)
-    )
+    found = AffineCorrection(runs, exact).combine(read(lowered, runs, counts, nothing, np.zeros(1)))
     return {
         "scale": found.slope.tolist(),
-        "offset": (found.noisy - found.slope * found.centre).tolist(),
+        "offset": found.offset.tolist(),
         "spread": np.sqrt(found.residual).tolist(),
     }

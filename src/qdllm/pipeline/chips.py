@@ -17,6 +17,7 @@ from qdllm.circuits import to_native
 from qdllm.compare import scores
 from qdllm.data import TextDataset
 from qdllm.devices import (
+    CALIBRATION_INPUTS,
     Backend,
     ChipRunner,
     Corrections,
@@ -36,7 +37,7 @@ from qdllm.student import Student, TextStudent
 __all__ = ["ChipOptions", "calibration_angles", "run_on_chip", "to_angles"]
 
 _SCHEMA = {"name": "qdllm.devices", "version": 1}
-_CALIBRATION_INPUTS = 32
+_DRAWN_INPUTS = 1024  # to calibrate on, at most; few of them are measured
 _CALIBRATION_SHOTS = 1024  # at least
 
 
@@ -265,9 +266,9 @@ def calibration_angles(folder: RunFolder, student: Student) -> NDArray[np.float6
         split = pq.read_table(folder.split, columns=["row_id", "part"]).to_pydict()
         rows = [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "validation"]
         rows = rows or [r for r, part in zip(split["row_id"], split["part"], strict=True) if part == "train"]
-        drawn = [rows[i] for i in rng.permutation(len(rows))[:_CALIBRATION_INPUTS]]
+        drawn = [rows[i] for i in rng.permutation(len(rows))[:_DRAWN_INPUTS]]
         return to_angles(student, Features.read(folder.features).align(drawn))
-    return rng.uniform(0, np.pi, (_CALIBRATION_INPUTS, student.model_.circuit.n_inputs))
+    return rng.uniform(0, np.pi, (_DRAWN_INPUTS, student.model_.circuit.n_inputs))
 
 
 def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -279,7 +280,7 @@ def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
 def _cost(runner: ChipRunner, n_rows: int, options: ChipOptions) -> dict[str, Any]:
     circuits, shots = runner.plan(n_rows, options.shots)
     rounds = options.repeats + bool(options.zero_noise) + bool(options.adaptive)
-    more, more_shots = runner.plan(_CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
+    more, more_shots = runner.plan(CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
     circuits, shots = circuits * rounds + more + 2, shots * rounds + more_shots + 2 * _CALIBRATION_SHOTS
     service = getattr(runner.backend, "service", None)
     return {
