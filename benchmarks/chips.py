@@ -25,7 +25,7 @@ from qdllm.devices import load_calibration
 from qdllm.files import read_json, write_json, write_text
 from qdllm.machine import describe_machine
 
-_SCHEMA = {"name": "qdllm.chips", "version": 2}
+_SCHEMA = {"name": "qdllm.chips", "version": 3}
 _CALIBRATION = "baihua"
 # The bars.
 _MITIGATED = {"1024": 0.5, "64": 1.0}  # points from exact
@@ -95,14 +95,16 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         lost = 100 * min(np.mean(task["shots"][shots]["mitigated"]) - task["exact"] for task in tasks)
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
-    shares = {name: _share_of_fixed(task) for name, task in results["tasks"].items()}
-    wanted = (
-        f"adaptive shots ({_CONFIDENCE}): at most half of the smallest fixed number with the same accuracy"
-    )
-    said = [
-        f"{name} {100 * share:.0f} %" if np.isfinite(share) else f"{name} –" for name, share in shares.items()
-    ]
-    bars.append((wanted, ", ".join(said), max(shares.values()) <= _SAVED))
+    for measure, said in (("accuracy", "accuracy"), ("agreement", "agreement with the exact student")):
+        shares = {name: _share_of_fixed(task, measure) for name, task in results["tasks"].items()}
+        wanted = (
+            f"adaptive shots ({_CONFIDENCE}): at most half of the smallest fixed number with the same {said}"
+        )
+        found = ", ".join(
+            f"{name} {100 * share:.0f} %" if np.isfinite(share) else f"{name} –"
+            for name, share in shares.items()
+        )
+        bars.append((wanted, found, max(shares.values()) <= _SAVED))
     lost = 100 * min(_few_shots(task) - task["exact"] for task in tasks)
     wanted = f"a student trained for 8 shots loses at most {_FEW_SHOTS} point"
     bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -_FEW_SHOTS)))
@@ -131,13 +133,14 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return bars
 
 
-def _share_of_fixed(task: dict[str, Any]) -> float:
-    """Adaptive shots as a share of the fewest fixed ones as accurate; inf if half a point is lost."""
+def _share_of_fixed(task: dict[str, Any], measure: str) -> float:
+    """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
     adaptive = next(one for one in task["adaptive"] if one["confidence"] == _CONFIDENCE)
-    fixed = {int(shots): np.mean(found["mitigated"]) for shots, found in task["shots"].items()}
-    if adaptive["accuracy"] < max(fixed.values()) - _MITIGATED["1024"] / 100:
+    ways = {"accuracy": "mitigated", "agreement": "agreement"}
+    fixed = {int(shots): np.mean(found[ways[measure]]) for shots, found in task["shots"].items()}
+    if adaptive[measure] < max(fixed.values()) - _MITIGATED["1024"] / 100:
         return float("inf")
-    enough = [shots for shots, accuracy in fixed.items() if accuracy >= adaptive["accuracy"] - _SAME]
+    enough = [shots for shots, value in fixed.items() if value >= adaptive[measure] - _SAME]
     return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
 
 
@@ -228,18 +231,25 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         "",
         "## Adaptive shots",
         "",
-        "Mean shots and accuracy by the confidence at which a text is left alone, at most 1,024 shots; "
-        "below, accuracy with fixed shots, mitigated.",
+        "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which a "
+        "text is left alone, at most 1,024 shots; below, the same with fixed shots, mitigated.",
         "",
         f"| task | {' | '.join(confidences)} |",
         "|---|" + "---|" * len(confidences),
     ]
     for name, task in tasks.items():
-        cells = [f"{one['mean_shots']:.0f}: {100 * one['accuracy']:.1f}" for one in task["adaptive"]]
+        cells = [
+            f"{one['mean_shots']:.0f}: {100 * one['accuracy']:.1f} [{100 * one['agreement']:.1f}]"
+            for one in task["adaptive"]
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"| task | {' | '.join(first['shots'])} |", "|---|" + "---|" * len(first["shots"])]
     for name, task in tasks.items():
-        lines.append(f"| {name} | {' | '.join(_cell(one['mitigated']) for one in task['shots'].values())} |")
+        cells = [
+            f"{_cell(one['mitigated'])} [{100 * np.mean(one['agreement']):.1f}]"
+            for one in task["shots"].values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 

@@ -89,9 +89,13 @@ class _Chip:
     def accuracy(self, logits: Floats) -> float:
         return float((logits.argmax(axis=1) == self.truth).mean())
 
+    def agreement(self, logits: Floats) -> float:
+        """Share of the exact student's classes; shots disturb it where they leave accuracy alone by luck."""
+        return float((logits.argmax(axis=1) == self.exact.logits.argmax(axis=1)).mean())
+
     def repeated(self, shots: int, repeats: int) -> dict[str, list[float]]:
-        """Accuracy by sampling alone, as measured, and mitigated, in each repetition."""
-        found: dict[str, list[float]] = {"sampled": [], "raw": [], "mitigated": []}
+        """Accuracy by sampling alone, as measured, and mitigated, in each repetition; agreement of the last."""
+        found: dict[str, list[float]] = {"sampled": [], "raw": [], "mitigated": [], "agreement": []}
         for repeat in range(repeats):
             seed = 100 + repeat
             sampled = self.perfect.estimate(self.perfect.measure(self.inputs, shots, seed=seed))
@@ -99,21 +103,26 @@ class _Chip:
             corrections = self.runner.correct(self.known, max(shots, _CALIBRATION_SHOTS), seed=2 * seed)
             found["sampled"].append(self.accuracy(sampled.logits))
             found["raw"].append(self.accuracy(self.runner.estimate(measured).logits))
-            found["mitigated"].append(self.accuracy(self.runner.mitigate(measured, corrections).logits))
+            mitigated = self.runner.mitigate(measured, corrections).logits
+            found["mitigated"].append(self.accuracy(mitigated))
+            found["agreement"].append(self.agreement(mitigated))
         return found
 
     def adaptively(self, confidence: float, repeats: int) -> dict[str, float]:
-        shots, accuracies = [], []
+        shots, accuracies, agreements = [], [], []
         for repeat in range(repeats):
             measured = self.runner.measure_adaptively(
                 self.inputs, _FIXED[-1], self.corrections, confidence=confidence, seed=500 + 10 * repeat
             )
             shots.append(float(measured.shots.mean()))
-            accuracies.append(self.accuracy(self.runner.mitigate(measured, self.corrections).logits))
+            mitigated = self.runner.mitigate(measured, self.corrections).logits
+            accuracies.append(self.accuracy(mitigated))
+            agreements.append(self.agreement(mitigated))
         return {
             "confidence": confidence,
             "mean_shots": float(np.mean(shots)),
             "accuracy": float(np.mean(accuracies)),
+            "agreement": float(np.mean(agreements)),
         }
 
     def drifted(self, shots: int) -> dict[str, list[float]]:
