@@ -95,8 +95,8 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         lost = 100 * min(np.mean(task["shots"][shots]["mitigated"]) - task["exact"] for task in tasks)
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
-    for measure, said in (("accuracy", "accuracy"), ("agreement", "agreement with the exact student")):
-        shares = {name: _share_of_fixed(task, measure) for name, task in results["tasks"].items()}
+    for kind, said in (("accuracy", "accuracy"), ("agreement", "agreement with the exact student")):
+        shares = {name: _share_of_fixed(task, kind) for name, task in results["tasks"].items()}
         wanted = (
             f"adaptive shots ({_CONFIDENCE}): at most half of the smallest fixed number with the same {said}"
         )
@@ -133,14 +133,14 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return bars
 
 
-def _share_of_fixed(task: dict[str, Any], measure: str) -> float:
+def _share_of_fixed(task: dict[str, Any], kind: str) -> float:
     """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
     adaptive = next(one for one in task["adaptive"] if one["confidence"] == _CONFIDENCE)
     ways = {"accuracy": "mitigated", "agreement": "agreement"}
-    fixed = {int(shots): np.mean(found[ways[measure]]) for shots, found in task["shots"].items()}
-    if adaptive[measure] < max(fixed.values()) - _MITIGATED["1024"] / 100:
+    fixed = {int(shots): np.mean(found[ways[kind]]) for shots, found in task["shots"].items()}
+    if adaptive[kind] < max(fixed.values()) - _MITIGATED["1024"] / 100:
         return float("inf")
-    enough = [shots for shots, value in fixed.items() if value >= adaptive[measure] - _SAME]
+    enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - _SAME]
     return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
 
 
@@ -231,8 +231,8 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         "",
         "## Adaptive shots",
         "",
-        "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which a "
-        "text is left alone, at most 1,024 shots; below, the same with fixed shots, mitigated.",
+        "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which "
+        "a text is left alone, at most 1,024 shots; below, the same with fixed shots, mitigated.",
         "",
         f"| task | {' | '.join(confidences)} |",
         "|---|" + "---|" * len(confidences),

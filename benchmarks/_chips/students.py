@@ -94,7 +94,7 @@ class _Chip:
         return float((logits.argmax(axis=1) == self.exact.logits.argmax(axis=1)).mean())
 
     def repeated(self, shots: int, repeats: int) -> dict[str, list[float]]:
-        """Accuracy by sampling alone, as measured, and mitigated, in each repetition; agreement of the last."""
+        """Accuracy by sampling alone, as measured, and mitigated, each time; agreement of the last."""
         found: dict[str, list[float]] = {"sampled": [], "raw": [], "mitigated": [], "agreement": []}
         for repeat in range(repeats):
             seed = 100 + repeat
