@@ -76,10 +76,9 @@ def measure(path: Path, calibration_name: str, rows: int, repeats: int) -> dict[
 
 class _Chip:
     def __init__(self, student: Student, data: Rows, test: NDArray[np.int64], calibration: str) -> None:
-        self.student = student
         self.calibration = load_calibration(calibration)
         self.runner = ChipRunner(student.model_, SimulatorBackend("noisy", self.calibration))
-        self.perfect = ChipRunner(student.model_, SimulatorBackend("statevector", None), self.runner.qubits)
+        self.perfect = self.runner.on(SimulatorBackend("statevector", None))
         self.inputs = to_angles(student, data.x[test])
         self.truth = np.searchsorted(student.classes_.astype(str), data.labels[test])
         self.known = calibration_angles(data.run, student)
@@ -129,8 +128,7 @@ class _Chip:
         """Mitigated accuracy on chips that have drifted, corrected as before and corrected anew."""
         found: dict[str, list[float]] = {"raw": [], "corrected_before": [], "corrected_anew": []}
         for seed in range(_DRIFTS):
-            backend = SimulatorBackend("drifted", self.calibration.drifted(_DRIFT, seed))
-            runner = ChipRunner(self.student.model_, backend, self.runner.qubits)
+            runner = self.runner.on(SimulatorBackend("drifted", self.calibration.drifted(_DRIFT, seed)))
             measured = runner.measure(self.inputs, shots, seed=seed)
             anew = runner.correct(self.known, max(shots, _CALIBRATION_SHOTS), seed=seed + 50)
             found["raw"].append(self.accuracy(runner.estimate(measured).logits))

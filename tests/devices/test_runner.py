@@ -98,6 +98,19 @@ def test_adaptive_shots_stop_early_where_the_class_is_clear(trained, noisy):
     assert (found == y).mean() >= (fixed == y).mean() - 0.03
 
 
+def test_another_backend_gets_the_same_circuits_on_the_same_qubits(trained, noisy):
+    _, angles, _ = trained
+    other = noisy.on(SimulatorBackend("statevector", None))
+    assert other.lowered is noisy.lowered
+    assert other.qubits == noisy.qubits
+    found = other.estimate(other.measure(angles, 4096, seed=1))
+    assert rmse(found, noisy.exact(angles)) < 0.03
+    assert other.spent["shots"] > 0
+    assert noisy.spent["shots"] == 0
+    with pytest.raises(ConfigError, match="has no qubit 2"):
+        other.on(SimulatorBackend("line", line(2)))
+
+
 def test_wrong_requests_are_refused(trained):
     student, angles, _ = trained
     with pytest.raises(ConfigError, match="has 2 qubits, the student needs 3"):

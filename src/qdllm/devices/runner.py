@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,21 @@ class ChipRunner:
         self._exact = StatevectorSimulator(circuit, self.model.observables)
         self.weight = self.model.readout.weight.detach().double().numpy()
         self.bias = self.model.readout.bias.detach().double().numpy()
+
+    def on(self, backend: Backend) -> ChipRunner:
+        """Return a runner of the same circuits on the same qubits of another backend.
+
+        Raises
+        ------
+        ConfigError
+            If these qubits are no line of its calibration.
+        """
+        other = copy.copy(self)
+        other.backend, other.calibration = backend, backend.calibration()
+        other.spent = {"circuits": 0, "shots": 0}
+        if other.calibration is not None:
+            check_path(other.calibration, self.qubits, self.lowered.n_wires)
+        return other
 
     def exact(self, inputs: Floats) -> Estimate:
         """Return the exact values and logits of inputs (n, n_inputs), the encoding's angles."""

@@ -18,7 +18,6 @@ from qdllm.compare import scores
 from qdllm.data import TextDataset
 from qdllm.devices import (
     CALIBRATION_INPUTS,
-    Backend,
     ChipRunner,
     Corrections,
     SimulatorBackend,
@@ -179,11 +178,11 @@ def _measure(
     def scored(estimate: Estimate) -> dict[str, Any]:
         return _scores(estimate, exact, truth, classes)
 
-    perfect = _beside(runner, SimulatorBackend("statevector", None))
+    perfect = runner.on(SimulatorBackend("statevector", None))
     found: dict[str, Any] = {"exact": scored(exact)}
     found["sampled"] = scored(perfect.estimate(perfect.measure(inputs, shots, seed=seed)))
     if runner.calibration is not None and not isinstance(runner.backend, SimulatorBackend):
-        noisy = _beside(runner, SimulatorBackend("noisy", runner.calibration))
+        noisy = runner.on(SimulatorBackend("noisy", runner.calibration))
         at_chip = noisy.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
         found["predicted"] = scored(noisy.mitigate(noisy.measure(inputs, shots, seed=seed), at_chip))
     corrections = runner.correct(calibration_inputs, max(shots, _CALIBRATION_SHOTS), seed=seed + 1)
@@ -220,11 +219,6 @@ def _adaptive(
         "mean_shots": float(measured.shots.mean()),
         "shots_saved": float(1 - measured.shots.mean() / options.shots),
     }
-
-
-def _beside(runner: ChipRunner, backend: Backend) -> ChipRunner:
-    """Return a runner of the same circuits on another backend."""
-    return ChipRunner(runner.model, backend, runner.qubits, runner.tolerance)
 
 
 def _scores(estimate: Estimate, exact: Estimate, truth: list[str], classes: list[str]) -> dict[str, Any]:
