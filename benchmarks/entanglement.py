@@ -72,15 +72,20 @@ def measure(task: str, options: argparse.Namespace, cells: dict[str, Any], keep:
             for split in splits:
                 if not tasks[split.seed].is_file():
                     ask(split, kind).write(tasks[split.seed])
-            design = {**config.student.model_dump(), "n_qubits": qubits, "readout": readout}
+            changed = config.student.model_copy(update={"n_qubits": qubits, "readout": readout})
             found = compare(
                 tasks,
-                select(controls({**design, "encoding": "linear"}), CONTENDERS),
+                select(controls({**changed.parameters(), "encoding": "linear"}), CONTENDERS),
                 budget=options.budget,
                 store=folder / "entanglement",
                 workers=workers,
                 quiet=options.json,
             )
+            if failed := [row for row in found["results"] if row["status"] == "failed"]:
+                row = failed[0]
+                raise ConfigError(
+                    f"{task}, {kind}, {qubits} qubits: {row['contender']} failed: {row['reason']}"
+                )
             accuracies = {name: one["summary"]["accuracy"] for name, one in found["contenders"].items()}
             cells[f"{task} {kind} {qubits} {readout}"] = {
                 "config": config.model_dump(mode="json"),
