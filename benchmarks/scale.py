@@ -34,9 +34,7 @@ _MARKS = {True: "met", False: "missed", None: "not measured"}
 def main() -> None:
     """Measure the parts asked for, print the page, and write scale.json and scale.md."""
     parser = argparse.ArgumentParser(prog="qdllm bench scale", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--parts", default="predict,rates,endpoint,processes,workers,ray", help=", ".join(_PARTS)
-    )
+    parser.add_argument("--parts", default=",".join(_PARTS[:-1]), help=", ".join(_PARTS))
     parser.add_argument("--rows", type=int, default=1_000_000, help="texts to predict")
     parser.add_argument("--texts", type=int, default=3000, help="texts to ask an endpoint about")
     parser.add_argument("--kills", type=int, default=25, help="of processes, and of Ray's workers")

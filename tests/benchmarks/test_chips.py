@@ -26,7 +26,9 @@ def bench():
 @pytest.fixture
 def results():
     def at(value):
-        return {"sampled": [value] * 2, "raw": [value - 0.02] * 2, "mitigated": [value, value - 0.001]}
+        mitigated = [value, value - 0.001]
+        ways = {"sampled": [value] * 2, "raw": [value - 0.02] * 2, "mitigated": mitigated}
+        return {**ways, "agreement": [value + 0.08] * 2}
 
     task = {
         "rows": 100,
@@ -35,7 +37,7 @@ def results():
         "exact": 0.9,
         "qasm_round_trips": True,
         "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
-        "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899}],
+        "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899, "agreement": 0.978}],
         "drift": {name: [0.89, 0.9] for name in ("raw", "corrected_before", "corrected_anew")},
         "few_shots": {name: {"exact": 0.9, **at(0.895)} for name in _TRAINED},
     }
@@ -65,7 +67,7 @@ def results():
 
 
 def test_every_bar_is_judged(bench, results):
-    assert [met for _, _, met in bench.judge(results)] == [True] * 10
+    assert [met for _, _, met in bench.judge(results)] == [True] * 11
     results["tasks"]["news"]["shots"]["1024"]["mitigated"] = [0.89, 0.89]
     results["engine"]["gates"]["lowered"] = 41
     results["engine"]["kills"]["paid_twice"] = 1
