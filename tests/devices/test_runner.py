@@ -78,6 +78,12 @@ def test_few_shots_are_read_together(trained, noisy):
     assert 0.8 < scores.std() < 1.1
 
 
+def test_a_single_calibration_input_says_nothing_of_others(trained, noisy):
+    _, angles, _ = trained
+    mitigated = noisy.mitigate(noisy.measure(angles[:5], 64, seed=1), noisy.correct(angles[:1], 64, seed=2))
+    np.testing.assert_allclose(mitigated.values, noisy.exact(angles[[0] * 5]).values, atol=1e-6)
+
+
 def test_extrapolation_removes_some_of_the_two_qubit_errors(trained, noisy):
     _, angles, _ = trained
     exact = noisy.exact(angles)

@@ -102,7 +102,7 @@ class AffineCorrection:
         slope = (deviation * (estimate.values - noisy)).mean(axis=0) / spread
         beside = (estimate.values - noisy - slope * deviation) ** 2
         residual = np.maximum(beside.mean(axis=0) - estimate.variances.mean(axis=0), 0.0)
-        covariance = np.atleast_2d(np.cov(self.exact.T))
+        covariance = np.atleast_2d(np.cov(self.exact.T, bias=True))
         mean = self.exact.mean(axis=0)
         return Affine(slope, noisy - slope * centre, residual, estimate.one_shot, mean, covariance)
 
