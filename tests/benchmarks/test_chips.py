@@ -39,7 +39,10 @@ def results():
         "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
         "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899, "agreement": 0.978}],
         "drift": {name: [0.89, 0.9] for name in ("raw", "corrected_before", "corrected_anew")},
-        "few_shots": {name: {"exact": 0.9, **at(0.895)} for name in _TRAINED},
+        "few_shots": {
+            name: {"exact": 0.9, "validation": [0.8 + 0.01 * place] * 2, **at(0.895)}
+            for place, name in enumerate(_TRAINED)
+        },
     }
     return {
         "command": "qdllm bench chips",
@@ -73,6 +76,15 @@ def test_every_bar_is_judged(bench, results):
     results["engine"]["kills"]["paid_twice"] = 1
     missed = [wanted for wanted, _, met in bench.judge(results) if not met]
     assert [wanted.split()[0] for wanted in missed] == ["mitigated", "at", "200"]
+
+
+def test_validation_rows_choose_the_student_for_few_shots(bench, results):
+    students = results["tasks"]["news"]["few_shots"]
+    students[_TRAINED[0]]["mitigated"] = [0.95, 0.95]  # on test rows, which choose nothing
+    students[_TRAINED[1]] |= {"validation": [0.99, 0.99], "mitigated": [0.7, 0.7]}
+    (found,) = [found for wanted, found, _ in bench.judge(results) if "8 shots" in wanted]
+    assert found == "-20.00 points"
+    assert "70.0 ± 0.0 [90.0] ←" in bench.as_markdown(results)
 
 
 def test_the_page_names_the_simulated_chip_and_every_task(bench, results):
