@@ -124,6 +124,15 @@ def test_the_student_is_the_student(task):
     )
 
 
+def test_without_entanglement_all_else_stays(task):
+    options = {**SMALL, "noise": {"shots": 8}, "phases": 0.5}
+    contenders = [control(name, options) for name in ("student", "no-entanglement")]
+    found = [one.fit(task.lesson, one.settings(1)[0], seed=0).student for one in contenders]
+    assert found[0].get_params() == found[1].get_params()
+    assert found[0].model_.noise.extra_repr() == found[1].model_.noise.extra_repr() != ""
+    assert (found[1].model_.projection.bias != 0).all()
+
+
 def test_without_entanglement_no_gate_acts_on_two_qubits(task):
     model = fit("no-entanglement", task.lesson).student.model_
     whole = make_ansatz("qd_llm", 3, 1)

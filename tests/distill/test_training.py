@@ -117,6 +117,7 @@ def test_a_diverging_loss_is_an_error_that_names_the_learning_rate():
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("weight_decay", -0.1),
+        ("epsilon", 0.0),
         ("dropout", 1.0),
     ],
 )

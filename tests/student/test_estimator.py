@@ -72,6 +72,34 @@ def test_circuit_decay_pulls_the_angles_of_the_circuit_to_zero_and_nothing_else(
     assert pulled.score(X, y) > 0.8
 
 
+def test_phases_let_a_qubit_tell_the_middle_from_both_ends():
+    X = np.linspace(-1, 1, 200)[:, None]
+    y = np.abs(X[:, 0]) < 0.5
+    options = {"n_qubits": 1, "n_layers": 1, "ansatz": "hardware_efficient", "dropout": 0.0, "batch_size": 16}
+    plain, spread = (
+        Student(**options, learning_rate=0.003, epochs=8, weight_decay=0.0, phases=phases).fit(X, y)
+        for phases in (0.0, np.pi)
+    )
+    z = [student.model_.angles(torch.zeros(1, 1, dtype=torch.float64)).item() for student in (plain, spread)]
+    assert abs(z[0] - np.pi / 2) < 0.3 < abs(z[1] - np.pi / 2)
+
+
+def test_with_a_large_epsilon_steps_are_proportional_to_gradients(moons):
+    X, y = moons
+    apart = np.column_stack([X, 1e-3 * np.random.default_rng(5).standard_normal(len(X))])
+    options = {**SMALL, "weight_decay": 0.0, "dropout": 0.0, "learning_rate": 0.01}
+    moved = []
+    for epsilon in (1e-8, 10.0):
+        students = [
+            Student(**{**options, "epochs": epochs, "epsilon": epsilon}).fit(apart, y) for epochs in (1, 15)
+        ]
+        change = students[1].model_.projection.weight - students[0].model_.projection.weight
+        scale = torch.as_tensor(apart.std(axis=0))  # the steps were made on scaled features
+        moved.append((change * scale).abs().mean(dim=0).detach().numpy())
+    alike, proportional = (columns.max() / columns.min() for columns in moved)
+    assert proportional > 2 * alike
+
+
 def test_it_learns_from_the_teacher_alone(moons):
     X, y = moons
     soft = np.where(y[:, None] == [0, 1], 0.9, 0.1)
@@ -184,6 +212,8 @@ def test_parameter_counts_of_the_papers_student():
         ({"n_qubits": 40}, TooLargeError, "40 qubits"),
         ({"validation_fraction": 1.0}, ConfigError, "validation_fraction"),
         ({"self_training": -1}, ConfigError, "self_training"),
+        ({"phases": -0.1}, ConfigError, "phases"),
+        ({"epsilon": 0.0}, ConfigError, "epsilon"),
         ({"circuit_decay": -1.0}, ConfigError, "circuit_decay"),
     ],
 )

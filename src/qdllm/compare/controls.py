@@ -118,6 +118,7 @@ class PaperDesign(StudentContender):
         "encoding": "minmax",
         "readout": "z",
         "circuit_decay": 0.0,
+        "phases": 0.0,
         "noise": None,
     }
 
@@ -162,7 +163,16 @@ class NoEntanglement(StudentContender):
             whole = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
             gates = [gate for gate in whole.gates if len(gate.qubits) == 1]
             circuit = Circuit(whole.n_qubits, gates, name=f"{whole.name}, not entangled")
-            return StudentModel(n_features, n_classes, circuit, self.encoding, self.readout, self.seed)
+            return StudentModel(
+                n_features,
+                n_classes,
+                circuit,
+                self.encoding,
+                self.readout,
+                self.seed,
+                noise=self.noise,
+                phases=self.phases,
+            )
 
 
 class FrozenCircuit(StudentContender):

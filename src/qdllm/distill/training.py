@@ -101,6 +101,8 @@ class TrainingOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if not 0.0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}: it must be a finite number above 0")
+        if not 0.0 < self.epsilon < math.inf:
+            raise ConfigError(f"epsilon is {self.epsilon}: it must be a finite number above 0")
         for name in ("weight_decay", "circuit_decay"):
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be finite and at least 0")

@@ -129,6 +129,18 @@ class StudentConfig(_Section):
     circuit_decay: float = Field(
         0.0, ge=0.0, allow_inf_nan=False, description="Decay of the circuit's angles, for a small formula."
     )
+    epsilon: float = Field(
+        1e-8,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="AdamW's ε for the projection: 0.01 makes its steps proportional to gradients.",
+    )
+    phases: float = Field(
+        0.0,
+        ge=0.0,
+        allow_inf_nan=False,
+        description="The projection's biases begin uniform in ± this, in radians.",
+    )
     dropout: float = Field(0.4, ge=0.0, lt=1.0, description="Share of features set to 0 in a step.")
     patience: int | None = Field(
         None, ge=1, description="Epochs without a better validation loss before stopping [a third of epochs]."

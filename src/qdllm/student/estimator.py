@@ -100,8 +100,11 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         steps.
     patience : int, optional
         Epochs without a better validation loss before stopping; a third of `epochs` by default.
-    batch_size, learning_rate, weight_decay, circuit_decay, dropout
+    batch_size, learning_rate, weight_decay, circuit_decay, epsilon, dropout
         See `qdllm.distill.TrainingOptions`.
+    phases : float
+        The projection's biases begin uniform between -phases and phases, in radians where the encoding is
+        "linear"; at least 0.
     noise : dict, optional
         Options of `qdllm.distill.OutputNoise`: noise on ⟨Z⟩ in training, such as ``{"shots": 8}``.
     validation_fraction : float
@@ -144,6 +147,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learning_rate: float = 0.003,
         weight_decay: float = 3.0,
         circuit_decay: float = 0.0,
+        epsilon: float = 1e-8,
+        phases: float = 0.0,
         dropout: float = 0.4,
         patience: int | None = None,
         noise: dict[str, Any] | None = None,
@@ -163,6 +168,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.circuit_decay = circuit_decay
+        self.epsilon = epsilon
+        self.phases = phases
         self.dropout = dropout
         self.patience = patience
         self.noise = noise
@@ -251,6 +258,8 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         OutputNoise(len(observables), **(self.noise or {}))
         if not 0.0 < self.validation_fraction < 1.0:
             raise ConfigError(f"validation_fraction is {self.validation_fraction}: it must be in (0, 1)")
+        if not 0.0 <= self.phases < math.inf:
+            raise ConfigError(f"phases is {self.phases}: it must be finite and at least 0")
         if not isinstance(self.self_training, int) or self.self_training < 0:
             raise ConfigError(f"self_training is {self.self_training}: it must be 0 or more rounds")
 
@@ -316,7 +325,14 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Make the untrained module; a control is a student with another one."""
         circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
         return StudentModel(
-            n_features, n_classes, circuit, self.encoding, self.readout, self.seed, self.noise
+            n_features,
+            n_classes,
+            circuit,
+            self.encoding,
+            self.readout,
+            self.seed,
+            noise=self.noise,
+            phases=self.phases,
         )
 
     def _train(
@@ -359,6 +375,7 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             circuit_decay=self.circuit_decay,
+            epsilon=self.epsilon,
             dropout=self.dropout,
             patience=math.ceil(epochs / 3) if self.patience is None else self.patience,
             seed=self.seed,

@@ -45,6 +45,8 @@ class StudentModel(ProjectedModel):
         Seeds the initial parameters.
     noise : mapping, optional
         Options of `qdllm.distill.OutputNoise`, which disturbs ⟨Z⟩ in training.
+    phases : float
+        The projection's biases begin uniform between -phases and phases.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class StudentModel(ProjectedModel):
         readout: str,
         seed: int,
         noise: Mapping[str, Any] | None = None,
+        phases: float = 0.0,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
@@ -68,11 +71,12 @@ class StudentModel(ProjectedModel):
         self.readout = nn.Linear(len(self.observables), n_classes)
         self.noise = OutputNoise(len(self.observables), **(noise or {}))
         nn.init.normal_(self.projection.weight, std=1 / math.sqrt(n_features), generator=generator)
-        nn.init.zeros_(self.projection.bias)
         # Near the identity, far from the flat middle of parameter space (barren plateaus).
         nn.init.normal_(self.theta, std=0.1, generator=generator)
         nn.init.normal_(self.readout.weight, std=1 / math.sqrt(len(self.observables)), generator=generator)
         nn.init.zeros_(self.readout.bias)
+        # A sine is odd in its angle; a phase lets it tell both ends of a feature from its middle.
+        nn.init.uniform_(self.projection.bias, -phases, phases, generator=generator)
 
     def angles(self, x: Tensor) -> Tensor:
         """Features (batch, n_features) to input angles in radians (batch, n_inputs)."""
