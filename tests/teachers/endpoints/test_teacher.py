@@ -19,7 +19,7 @@ KEY = "a-key-that-nobody-may-see"
 
 
 def teacher(server: Any, cache: Path, *, shots: int = 0, **options: Any) -> EndpointTeacher:
-    settings = EndpointSettings(**{"timeout": 0.5, **options})
+    settings = EndpointSettings(**{"timeout": 30, **options})
     return EndpointTeacher(
         server.url, endpoint=settings, shots=shots, batch_calibration=False, cache=cache, quiet=True
     )
