@@ -169,6 +169,14 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("mixup=1", "regularisation", technique=lambda: Mixup(1.0), about=_MIXUP.format("1")),
     *_option("optimiser", "batch_size", 64, 256),
     *_option("optimiser", "learning_rate", 0.003, 0.02),
+    *_option("optimiser", "epsilon", 1e-8, 0.001, 0.01),
+    *_option("optimiser", "phases", 0.0, 1.57, 3.14),
+    Variant(
+        "epsilon=0.01+phases=1.57+dropout=0",
+        "optimiser",
+        {"epsilon": 0.01, "phases": 1.57, "dropout": 0.0},
+        about="steps proportional to gradients, hidden units of every phase, nothing dropped out",
+    ),
     _technique(
         "optimiser",
         "average",

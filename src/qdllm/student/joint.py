@@ -45,7 +45,8 @@ def fit_jointly(
 
     A text's features are then its angles, but for a constant each: the projection is the identity. (Where the
     encoding is not linear, they are what it maps to angles.) The student's options hold for both, its weight
-    decay, eight times, for the table. Nothing is dropped out; all epochs are run unless `patience` is set.
+    decay, eight times, for the table, but for two: `epsilon` is 0.1, and nothing is dropped out. All epochs
+    are run unless `patience` is set.
 
     Parameters
     ----------
