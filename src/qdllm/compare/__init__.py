@@ -1,7 +1,7 @@
 """Matched controls and statistics: what a student is worth beside simpler models."""
 
 from qdllm.compare.comparison import compare, select
-from qdllm.compare.controls import controls, fit_logistic_regression
+from qdllm.compare.controls import controls, fit_logistic_regression, fit_student
 from qdllm.compare.costs import BATCHES, best_time, one_thread
 from qdllm.compare.measures import (
     Interval,
@@ -47,6 +47,7 @@ __all__ = [
     "compare",
     "controls",
     "fit_logistic_regression",
+    "fit_student",
     "holm",
     "in_points",
     "log_loss",

@@ -18,9 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from qdllm.circuits import Circuit, make_ansatz, make_encoding, readout_labels
+from qdllm.circuits import Circuit, make_encoding, readout_labels
 from qdllm.compare.linear import LogisticRegression, RandomFourier, SupportVectors
 from qdllm.compare.task import Contender, Fitted, Group, Lesson, Rows, Setting
+from qdllm.distill import TrainingHistory
 from qdllm.errors import DataError
 from qdllm.files import write_json
 from qdllm.student import ProjectedModel, Student, StudentModel
@@ -35,6 +36,7 @@ __all__ = [
     "StudentContender",
     "controls",
     "fit_logistic_regression",
+    "fit_student",
 ]
 
 
@@ -92,18 +94,44 @@ class StudentContender(Contender):
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`."""
         student = self.estimator(**{**self.parameters, **setting, "seed": seed})
-        both = (lesson.train, lesson.validation)
-        codes = np.concatenate([rows.y for rows in both])
-        soft = [rows.soft for rows in both if rows.soft is not None]
-        student.fit(
-            np.concatenate([rows.x for rows in both]),
-            codes.clip(0),
-            labelled=codes >= 0,
-            soft_labels=np.concatenate(soft) if soft else None,
-            validation=np.arange(len(codes)) >= len(lesson.train),
-            classes=np.arange(len(lesson.classes)),
-        )
-        return _FittedStudent(student)
+        return _FittedStudent(fit_student(student, lesson))
+
+
+def fit_student(
+    student: Student, lesson: Lesson, after_epoch: Callable[[TrainingHistory], None] | None = None
+) -> Student:
+    """Train a student on a lesson's training rows; its validation rows choose the epoch.
+
+    Parameters
+    ----------
+    student : Student
+        Trained in place.
+    lesson : Lesson
+    after_epoch : callable, optional
+        See `Student.fit`.
+
+    Returns
+    -------
+    Student
+        The one given.
+
+    Raises
+    ------
+    TrainingError
+        If the loss diverges.
+    """
+    both = (lesson.train, lesson.validation)
+    codes = np.concatenate([rows.y for rows in both])
+    soft = [rows.soft for rows in both if rows.soft is not None]
+    return student.fit(
+        np.concatenate([rows.x for rows in both]),
+        codes.clip(0),
+        labelled=codes >= 0,
+        soft_labels=np.concatenate(soft) if soft else None,
+        validation=np.arange(len(codes)) >= len(lesson.train),
+        classes=np.arange(len(lesson.classes)),
+        after_epoch=after_epoch,
+    )
 
 
 class PaperDesign(StudentContender):
@@ -146,7 +174,7 @@ class NoCircuit(StudentContender):
         """Reads the angles out."""
 
         def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
-            width = make_ansatz(self.ansatz, self.n_qubits, self.n_layers).n_inputs
+            width = self._make_circuit().n_inputs
             return _TwoLayers(n_features, width, n_classes, make_encoding(self.encoding), self.seed)
 
 
@@ -159,20 +187,10 @@ class NoEntanglement(StudentContender):
     class estimator(Student):  # noqa: N801 - an attribute of the class
         """Runs every qubit for itself."""
 
-        def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
-            whole = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+        def _make_circuit(self) -> Circuit:
+            whole = super()._make_circuit()
             gates = [gate for gate in whole.gates if len(gate.qubits) == 1]
-            circuit = Circuit(whole.n_qubits, gates, name=f"{whole.name}, not entangled")
-            return StudentModel(
-                n_features,
-                n_classes,
-                circuit,
-                self.encoding,
-                self.readout,
-                self.seed,
-                noise=self.noise,
-                phases=self.phases,
-            )
+            return Circuit(whole.n_qubits, gates, name=f"{whole.name}, not entangled")
 
 
 class FrozenCircuit(StudentContender):
@@ -246,7 +264,7 @@ class Mlp(StudentContender):
         """Takes the name of an activation for that of an encoding."""
 
         def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
-            circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+            circuit = self._make_circuit()
             wanted = (n_features + 1) * circuit.n_inputs + circuit.n_parameters
             wanted += (len(readout_labels(self.readout, circuit.n_qubits)) + 1) * n_classes
             width = math.ceil((wanted - n_classes) / (n_features + 1 + n_classes))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdllm.circuits import analyse, make_ansatz, parse_observables, readout_labels
-from qdllm.compare import Lesson, Rows
+from qdllm.compare import Lesson, Rows, fit_student
 from qdllm.distill import TrainingHistory
 from qdllm.search.front import Candidate, standard_error
 from qdllm.search.space import Design
@@ -57,18 +57,7 @@ def fit_design(
     lesson: Lesson, design: Design, seed: int, after_epoch: Callable[[TrainingHistory], None] | None = None
 ) -> Student:
     """Train a student of this design on the training rows; the validation rows choose its epoch."""
-    both = (lesson.train, lesson.validation)
-    codes = np.concatenate([rows.y for rows in both])
-    soft = [rows.soft for rows in both if rows.soft is not None]
-    return Student(**design, seed=seed).fit(
-        np.concatenate([rows.x for rows in both]),
-        codes.clip(0),
-        labelled=codes >= 0,
-        soft_labels=np.concatenate(soft) if soft else None,
-        validation=np.arange(len(codes)) >= len(lesson.train),
-        classes=np.arange(len(lesson.classes)),
-        after_epoch=after_epoch,
-    )
+    return fit_student(Student(**design, seed=seed), lesson, after_epoch)
 
 
 def known_classes(rows: Rows) -> NDArray[np.int64]:

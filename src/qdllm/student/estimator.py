@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from qdllm.circuits import make_ansatz, make_encoding, readout_labels
+from qdllm.circuits import Circuit, make_ansatz, make_encoding, readout_labels
 from qdllm.distill import Batch, DistillationLoss, OutputNoise, TrainingHistory, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
@@ -322,18 +322,20 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return load_student(cls, Path(path))
 
     def _make_model(self, n_features: int, n_classes: int) -> ProjectedModel:
-        """Make the untrained module; a control is a student with another one."""
-        circuit = make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
+        """Make the untrained module; a control is a student with another one, or another circuit."""
         return StudentModel(
             n_features,
             n_classes,
-            circuit,
+            self._make_circuit(),
             self.encoding,
             self.readout,
             self.seed,
             noise=self.noise,
             phases=self.phases,
         )
+
+    def _make_circuit(self) -> Circuit:
+        return make_ansatz(self.ansatz, self.n_qubits, self.n_layers)
 
     def _train(
         self,

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from qdllm.circuits import make_ansatz
 from qdllm.distill import TrainingOptions
 from qdllm.encoders import NgramEncoder
 from qdllm.encoders.ngram_table import NgramTable
@@ -70,7 +69,7 @@ def fit_jointly(
     student.check_parameters()
     targets = student._targets(len(texts), y, soft_labels, labelled, validation, classes)
     encoder.fit([texts[int(i)] for i in np.flatnonzero(~targets.held_out)])
-    width = make_ansatz(student.ansatz, student.n_qubits, student.n_layers).n_inputs
+    width = student._make_circuit().n_inputs
 
     def make() -> _Joint:
         model = student._make_model(width, len(student.classes_))

@@ -5,7 +5,7 @@ itself up to where the label would stand. A class's score is the log-probability
 label string follows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qdllm.data import VectorCache, cached_map
 from qdllm.errors import ConfigError, DataError
 from qdllm.models import fingerprint, load_causal_lm, token_limit
-from qdllm.teachers.prompted import TEMPLATE, Example, PromptedTeacher
+from qdllm.teachers.prompted import Example, PromptedTeacher
 from qdllm.teachers.scoring import AnswerScorer, prefix_free
 
 __all__ = ["PromptTeacher"]
@@ -32,7 +32,7 @@ class PromptTeacher(PromptedTeacher):
 
     Parameters
     ----------
-    model : str or Path
+    name : str or Path
         A pinned asset, path or hub name of a causal language model.
     shots : int
         Labelled training rows of each class shown in the prompt; 0 is zero-shot.
@@ -58,33 +58,6 @@ class PromptTeacher(PromptedTeacher):
     ConfigError
         If an option is out of its range.
     """
-
-    def __init__(
-        self,
-        model: str | Path,
-        *,
-        shots: int = 4,
-        template: str = TEMPLATE,
-        instruction: str | None = None,
-        label_words: Mapping[str, str] | None = None,
-        batch_calibration: bool = True,
-        max_tokens: int = 256,
-        seed: int = 0,
-        cache: str | Path | None = None,
-        quiet: bool = False,
-    ) -> None:
-        super().__init__(
-            str(model),
-            shots=shots,
-            template=template,
-            instruction=instruction,
-            label_words=label_words,
-            batch_calibration=batch_calibration,
-            max_tokens=max_tokens,
-            seed=seed,
-            cache=cache,
-            quiet=quiet,
-        )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class PromptedTeacher(Teacher):
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         See `Teacher`.
     shots, template, instruction, label_words, batch_calibration, max_tokens
         See `PromptTeacher`.
@@ -45,19 +45,19 @@ class PromptedTeacher(Teacher):
 
     def __init__(
         self,
-        name: str,
+        name: str | Path,
         *,
-        shots: int,
-        template: str,
-        instruction: str | None,
-        label_words: Mapping[str, str] | None,
-        batch_calibration: bool,
-        max_tokens: int,
-        seed: int,
-        cache: str | Path | None,
-        quiet: bool,
+        shots: int = 4,
+        template: str = TEMPLATE,
+        instruction: str | None = None,
+        label_words: Mapping[str, str] | None = None,
+        batch_calibration: bool = True,
+        max_tokens: int = 256,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        quiet: bool = False,
     ) -> None:
-        super().__init__(name, seed=seed, cache=cache, quiet=quiet)
+        super().__init__(str(name), seed=seed, cache=cache, quiet=quiet)
         if shots < 0:
             raise ConfigError(f"shots {shots}: at least 0")
         if max_tokens < 8:

@@ -124,7 +124,7 @@ def test_many_threads_never_set_more_aside_than_there_is(tmp_path: Path) -> None
 
     def work() -> None:
         try:
-            for _ in range(20):
+            while True:  # a loaded machine may let one thread spend nearly all
                 budget.reserve(most)
                 assert (budget.spent + budget._aside).tokens <= 1000
                 time.sleep(0.0002)
