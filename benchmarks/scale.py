@@ -1,7 +1,7 @@
 """Corpora beyond one machine's memory: rates, peak memory, kills, an endpoint's share, Ray, tuned teachers.
 
     qdllm bench scale [--parts predict,rates,endpoint,processes,workers,ray] [--rows 1000000] [--kills 25]
-    qdllm bench scale --parts tuned [--tasks reviews,emotion,topic] [--train 3000]
+    qdllm bench scale --parts tuned [--tasks reviews,emotion,hiding] [--train 2000]
 
 Each part is measured by itself and kept in FOLDER/scale.json with its date; parts that are not named stay as
 they were, and so do tuned teachers of other tasks. Rates are by wall time, beside the rate a CPU second,
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=3000, help="texts to ask an endpoint about")
     parser.add_argument("--kills", type=int, default=25, help="of processes, and of Ray's workers")
     parser.add_argument("--blocks", type=int, default=100, help="blocks that Ray's workers share")
-    parser.add_argument("--tasks", default="reviews,emotion,topic", help="to tune teachers on")
-    parser.add_argument("--train", type=int, default=3000, help="rows to tune on, at most")
+    parser.add_argument("--tasks", default="reviews,emotion,hiding", help="to tune teachers on")
+    parser.add_argument("--train", type=int, default=2000, help="rows to tune on, at most")
     parser.add_argument("--model", default="smollm2", help="to tune")
     models = Path(gettempdir()) / "qdllm-tuned"
     parser.add_argument("--models", type=Path, default=models, help="where the tuned ones lie")
