@@ -22,7 +22,8 @@ from qdllm.distill.training import (
     _steps,
 )
 from qdllm.student import Student, StudentModel
-from qdllm.student.estimator import Targets, _sharpened
+from qdllm.student.estimator import _sharpened
+from qdllm.student.targets import Targets
 
 __all__ = ["Technique", "outputs", "taught_by", "train_with"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from qdllm.circuits import Circuit, make_ansatz, make_encoding, readout_labels
-from qdllm.distill import Batch, DistillationLoss, OutputNoise, TrainingHistory, TrainingOptions, train
+from qdllm.distill import DistillationLoss, OutputNoise, TrainingHistory, TrainingOptions, train
 from qdllm.errors import ConfigError, DataError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import ProjectedModel, StudentModel
+from qdllm.student.targets import Targets, as_mask, check_probabilities, draw_validation, encode_labels
 
 if TYPE_CHECKING:
     from qdllm.student.saving import Provenance
@@ -42,34 +41,6 @@ _LEAST_STEPS = 1000
 
 # Power of a student's probabilities when it teaches itself: above 1, so that it becomes surer of itself.
 _SHARPENING = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """What rows are to be learned from, features aside.
-
-    Attributes
-    ----------
-    codes : ndarray of int64, shape (n,)
-        Class indices; -1 where no gold label may be used.
-    soft : ndarray, shape (n, n_classes), optional
-        The teacher's probabilities.
-    held_out : ndarray of bool, shape (n,)
-        Rows to choose the epoch by.
-    """
-
-    codes: NDArray[np.int64]
-    soft: NDArray[np.float64] | None
-    held_out: NDArray[np.bool_]
-
-    def join(self, x: torch.Tensor) -> tuple[Batch, Batch]:
-        """Return the rows to learn from and those to choose by: the same where none are held out."""
-        soft = None if self.soft is None else torch.as_tensor(self.soft, dtype=torch.float32)
-        rows = Batch(x, torch.as_tensor(self.codes), soft)
-        training = rows.take(torch.as_tensor(np.flatnonzero(~self.held_out)))
-        if not self.held_out.any():
-            return training, training
-        return training, rows.take(torch.as_tensor(np.flatnonzero(self.held_out)))
 
 
 class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -395,94 +366,15 @@ class Student(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Check what `fit` was given beside the features, and set `classes_`."""
         if y is None and soft_labels is None:
             raise DataError("Student requires y to be passed, but the target y is None; or pass soft_labels")
-        codes = self._encode_labels(n_rows, y, labelled, classes, soft_labels)
-        soft = None if soft_labels is None else _check_probabilities(soft_labels, n_rows, len(self.classes_))
-        return Targets(codes, soft, self._validation_rows(n_rows, codes, validation))
-
-    def _encode_labels(
-        self,
-        n_rows: int,
-        y: ArrayLike | None,
-        labelled: ArrayLike | None,
-        classes: ArrayLike | None,
-        soft_labels: ArrayLike | None,
-    ) -> NDArray[np.int64]:
-        """Set `classes_`; return class indices, -1 where no label may be used."""
-        if y is None:
-            width = np.atleast_1d(np.asarray(soft_labels)).shape[-1]
-            self.classes_ = np.arange(width) if classes is None else _sorted_classes(classes)
-            if len(self.classes_) < 2:
-                raise DataError("soft_labels has only one class: classifying needs at least two")
-            return np.full(n_rows, -1, dtype=np.int64)
-        labels = np.asarray(y)
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            from sklearn.utils.validation import column_or_1d
-
-            labels = column_or_1d(labels, warn=True)
-        if labels.shape != (n_rows,):
-            raise DataError(f"y has shape {labels.shape}, X has {n_rows} rows: y must be one label a row")
-        usable = _mask(labelled, n_rows, "labelled", default=True)
-        if usable.any():
-            check_classification_targets(labels[usable])
-        self.classes_ = np.unique(labels[usable]) if classes is None else _sorted_classes(classes)
-        if len(self.classes_) < 2:
-            raise DataError(f"y has only one class, {self.classes_.tolist()}: classifying needs at least two")
-        codes = np.full(n_rows, -1, dtype=np.int64)
-        codes[usable] = np.searchsorted(self.classes_, labels[usable])
-        unknown = usable & (self.classes_[np.clip(codes, 0, len(self.classes_) - 1)] != labels)
-        if unknown.any():
-            row = int(np.flatnonzero(unknown)[0])
-            raise DataError(
-                f"y, row {row + 1}: {labels[row]!r} is not one of the classes {self.classes_.tolist()}"
-            )
-        return codes
-
-    def _validation_rows(
-        self, n_rows: int, codes: NDArray[np.int64], validation: ArrayLike | None
-    ) -> NDArray[np.bool_]:
-        if validation is not None:
-            held_out = _mask(validation, n_rows, "validation", default=False)
+        self.classes_, codes = encode_labels(n_rows, y, labelled, classes, soft_labels)
+        soft = None if soft_labels is None else check_probabilities(soft_labels, n_rows, len(self.classes_))
+        if validation is None:
+            held_out = draw_validation(codes, len(self.classes_), self.validation_fraction, self.seed)
+        else:
+            held_out = as_mask(validation, n_rows, "validation", default=False)
             if held_out.all():
                 raise DataError("validation holds every row: leave some to learn from")
-            return held_out
-        held_out = np.zeros(n_rows, dtype=bool)
-        n_held = round(self.validation_fraction * n_rows)
-        counts = np.bincount(codes + 1)
-        smallest = counts[counts > 0].min()
-        if n_held >= len(self.classes_) + 1 and n_rows >= 20:
-            stratify = codes if smallest >= 2 else None
-            _, rows = train_test_split(
-                np.arange(n_rows), test_size=n_held, random_state=self.seed, stratify=stratify
-            )
-            held_out[rows] = True
-        return held_out
-
-
-def _sorted_classes(classes: ArrayLike) -> NDArray[Any]:
-    names = np.asarray(classes)
-    if names.ndim != 1 or not np.array_equal(names, np.unique(names)):
-        raise DataError(f"classes must be sorted, each once; they are {names.tolist()}")
-    return names
-
-
-def _mask(value: ArrayLike | None, n_rows: int, name: str, *, default: bool) -> NDArray[np.bool_]:
-    if value is None:
-        return np.full(n_rows, default)
-    mask = np.asarray(value)
-    if mask.shape != (n_rows,) or mask.dtype != bool:
-        raise DataError(f"{name} must be {n_rows} booleans; it is {mask.dtype} of shape {mask.shape}")
-    return mask
-
-
-def _check_probabilities(soft_labels: ArrayLike, n_rows: int, n_classes: int) -> NDArray[np.float64]:
-    soft = np.asarray(soft_labels, dtype=np.float64)
-    if soft.shape != (n_rows, n_classes):
-        raise DataError(f"soft_labels has shape {soft.shape}; ({n_rows}, {n_classes}) is needed")
-    wrong = ~((soft >= 0).all(axis=1) & (np.abs(soft.sum(axis=1) - 1) <= 1e-3))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"soft_labels, row {row + 1}: {soft[row].tolist()} do not sum to 1")
-    return soft
+        return Targets(codes, soft, held_out)
 
 
 def _standardisation(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
