@@ -107,6 +107,8 @@ def _check_call(name: str, *words: str) -> None:
     context = COMMANDS[name].make_context(name, list(words))  # raises on what the command line refuses
     if name == "bench":  # options after a benchmark's name are its own
         script = (ROOT / "benchmarks" / f"{words[0].replace('-', '_')}.py").read_text(encoding="utf-8")
+        if "add_task_options" in script:  # those that several benchmarks share
+            script += (ROOT / "benchmarks" / "comparison.py").read_text(encoding="utf-8")
         for option in context.args[::2]:
             assert f'add_argument("{option}"' in script, option
 

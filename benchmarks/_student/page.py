@@ -44,7 +44,7 @@ def as_page(results: Found) -> str:
         "student. None was tuned, but for the step size of natural gradient and gradient descent: of 0.1 "
         "and 1, on the first split of two tasks.",
         "",
-        *(f"- `{variant.name}`: {variant.about}" for variant in VARIANTS if variant.about),
+        *(f"- `{variant.name}`: {variant.about}" for variant in VARIANTS if variant.technique),
         "",
         f"Made by `qdllm bench student` on {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
         f"Python {machine['python']}, torch {machine['torch']}, qdllm {machine['qdllm']}. Each task's "

@@ -175,7 +175,6 @@ VARIANTS: tuple[Variant, ...] = (
         "epsilon=0.01+phases=1.57+dropout=0",
         "optimiser",
         {"epsilon": 0.01, "phases": 1.57, "dropout": 0.0},
-        about="steps proportional to gradients, hidden units of every phase, nothing dropped out",
     ),
     _technique(
         "optimiser",
