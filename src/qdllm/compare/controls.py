@@ -135,7 +135,11 @@ def fit_student(
 
 
 class PaperDesign(StudentContender):
-    """The student of the QD-LLM paper: 11 qubits, 2 layers, angles scaled to [0, 10], every Z read out."""
+    """The student of the QD-LLM paper: 11 qubits, 2 layers, angles scaled to [0, 10], every Z read out.
+
+    It is trained by Adam with the usual ε, as in the paper, and with the dropout that goes with it here:
+    what was chosen for another student's steps would only hold it back.
+    """
 
     name = "paper"
     group = "control"
@@ -148,6 +152,8 @@ class PaperDesign(StudentContender):
         "circuit_decay": 0.0,
         "phases": 0.0,
         "noise": None,
+        "epsilon": 1e-8,
+        "dropout": 0.4,
     }
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
