@@ -271,3 +271,14 @@ def test_a_class_with_one_row_needs_no_cross_validation():
 def test_the_paper_keeps_its_own_optimiser():
     kept = control("paper", {**SMALL, "epsilon": 0.01, "phases": 1.0, "noise": {"shots": 8}}).parameters
     assert (kept["epsilon"], kept["phases"], kept["noise"], kept["dropout"]) == (1e-8, 0.0, None, 0.4)
+
+
+def test_without_its_teacher_it_is_also_trained_as_by_default():
+    changed = {**SMALL, "epsilon": 0.01, "phases": 1.0, "dropout": 0.0, "weight_decay": 1.5}
+    first, second = control("no-teacher", changed).settings(2)
+    assert first == {"encoding": "linear", "dropout": 0.0, "weight_decay": 1.5, "alpha": 0.0}
+    usual = {"epsilon": 1e-8, "phases": 0.0, "dropout": 0.4, "weight_decay": 3.0}
+    assert second == {**first, **usual}
+    assert all(Student().get_params()[name] == value for name, value in usual.items())
+    plain = control("no-teacher", {"n_qubits": 3}).settings(2)
+    assert plain[1] == {"encoding": "linear", "dropout": 0.2, "weight_decay": 0.1, "alpha": 0.0}

@@ -46,6 +46,10 @@ _LESS_LED = 0.1
 _LESS_REGULARISED = (0.2, 0.1)
 _ALL = 8  # settings there are
 
+# Training as it is by default: a student that learns from other targets, or in another shape, must not be
+# held back by steps and regularisation that were chosen for this one.
+_USUAL: Mapping[str, Any] = {"epsilon": 1e-8, "phases": 0.0, "dropout": 0.4, "weight_decay": 3.0}
+
 
 class StudentContender(Contender):
     """The student itself; a subclass puts another module in the place of its circuit, and nothing else.
@@ -137,8 +141,7 @@ def fit_student(
 class PaperDesign(StudentContender):
     """The student of the QD-LLM paper: 11 qubits, 2 layers, angles scaled to [0, 10], every Z read out.
 
-    It is trained by Adam with the usual ε, as in the paper, and with the dropout that goes with it here:
-    what was chosen for another student's steps would only hold it back.
+    It is trained with the usual ε, as in the paper, and with the dropout that goes with it here.
     """
 
     name = "paper"
@@ -150,10 +153,10 @@ class PaperDesign(StudentContender):
         "encoding": "minmax",
         "readout": "z",
         "circuit_decay": 0.0,
-        "phases": 0.0,
         "noise": None,
-        "epsilon": 1e-8,
-        "dropout": 0.4,
+        "phases": _USUAL["phases"],
+        "epsilon": _USUAL["epsilon"],
+        "dropout": _USUAL["dropout"],
     }
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
@@ -228,8 +231,12 @@ class NoTeacher(StudentContender):
         super().__init__({**parameters, "self_training": 0})
 
     def settings(self, budget: int) -> list[Setting]:
-        """As the student's, without those that weigh the teacher alone."""
-        return _distinct([{**setting, "alpha": 0.0} for setting in super().settings(_ALL)])[:budget]
+        """As the student's, trained as by default second, without those that weigh the teacher alone."""
+        configured, *others = super().settings(_ALL)
+        base = Student(**self.parameters).get_params()
+        usual = {} if all(base[name] == value for name, value in _USUAL.items()) else _USUAL
+        grid = [configured, {**configured, **usual}, *others]
+        return _distinct([{**setting, "alpha": 0.0} for setting in grid])[:budget]
 
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`.
