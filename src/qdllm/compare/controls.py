@@ -48,7 +48,7 @@ _ALL = 8  # settings there are
 
 # Training as it is by default: a student that learns from other targets, or in another shape, must not be
 # held back by steps and regularisation that were chosen for this one.
-_USUAL: Mapping[str, Any] = {"epsilon": 1e-8, "phases": 0.0, "dropout": 0.4, "weight_decay": 3.0}
+_USUAL = {name: Student().get_params()[name] for name in ("epsilon", "phases", "dropout", "weight_decay")}
 
 
 class StudentContender(Contender):
@@ -234,7 +234,7 @@ class NoTeacher(StudentContender):
         """As the student's, trained as by default second, without those that weigh the teacher alone."""
         configured, *others = super().settings(_ALL)
         base = Student(**self.parameters).get_params()
-        usual = {} if all(base[name] == value for name, value in _USUAL.items()) else _USUAL
+        usual = {name: value for name, value in _USUAL.items() if base[name] != value}
         grid = [configured, {**configured, **usual}, *others]
         return _distinct([{**setting, "alpha": 0.0} for setting in grid])[:budget]
 
