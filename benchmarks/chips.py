@@ -1,10 +1,11 @@
 """Students on a simulated chip: accuracy with noise, shots and mitigation; the simulator beside Aer; jobs.
 
-    qdllm bench chips [--runs FOLDER] [--tasks news,topic] [--rows 10000] [--repeats 10] [--out FOLDER]
+    qdllm bench chips [--runs FOLDER] [--tasks news,topic] [--rows 10000] [--repeats 10] [--workers N]
+        [--out FOLDER]
 
 FOLDER of --runs holds a finished run for each task. Test rows are those of the run; corrections are fitted
-on validation rows. Tasks that the file in FOLDER of --out holds already, measured with the same settings, are
-not measured again.
+on validation rows. What the file in --out holds already, of the same students and settings, is not measured
+again.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from typing import Any
 import numpy as np
 from _chips.engine import compare_with_aer, count_gates, time_batch, time_simulators
 from _chips.kills import run_kills
-from _chips.students import measure
+from _chips.students import is_complete, measure, parts
 
-from qdllm.compare import one_thread
+from qdllm.compare import Workers, available_cores, one_thread
 from qdllm.devices import load_calibration
-from qdllm.files import read_json, write_json, write_text
+from qdllm.files import file_sha256, read_json, write_json, write_text
 from qdllm.machine import describe_machine
+from qdllm.progress import progress
 
-_SCHEMA = {"name": "qdllm.chips", "version": 4}
+_SCHEMA = {"name": "qdllm.chips", "version": 5}
 _CALIBRATION = "baihua"
+_PACKAGES = ("torch", "qiskit", "qiskit-aer", "qdllm")
 # The bars.
 _MITIGATED = {"1024": 0.5, "64": 1.0}  # points from exact
 _FEW_SHOTS = 1.0  # points lost at 8 shots
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000, help="test rows of a task, at most")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--kills", type=int, default=_KILLS)
+    parser.add_argument("--workers", type=int, help="processes; as many as there are cores unless given")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
@@ -56,7 +60,6 @@ def main() -> None:
     results: dict[str, Any] = {
         "schema": _SCHEMA,
         "command": f"qdllm bench chips --rows {options.rows} --repeats {options.repeats}",
-        "machine": describe_machine("torch", "qiskit", "qiskit-aer", "qiskit-ibm-runtime", "quafu-sdk"),
         "calibration": {"id": calibration.id, "source": calibration.source, "measured": calibration.measured},
         "tasks": {},
         "engine": {},
@@ -65,25 +68,51 @@ def main() -> None:
     earlier = read_json(path) if path.is_file() else {}
     if all(earlier.get(name) == results[name] for name in ("schema", "command", "calibration")):
         results |= {name: earlier[name] for name in ("tasks", "engine")}
-    parts: dict[str, Callable[[], Any]] = {
+    measure_engine(results["engine"], options.kills, lambda: write_json(path, results))
+    for task in tasks:
+        begin_task(results["tasks"], task, options.runs / task / "student" / "model.safetensors")
+    wanted = {
+        part: results["tasks"][task]
+        for task in tasks
+        for part in parts(options.runs / task, _CALIBRATION, options.rows, options.repeats)
+    }
+    missing = [part for part, task in wanted.items() if not part.is_in(task)]
+    done = len(wanted) - len(missing)
+    with (
+        progress("parts", len(wanted), unit="parts", done=done, quiet=options.json) as advance,
+        Workers(options.workers or available_cores()) as processes,
+    ):
+        for part, found in processes.map(measure, missing):
+            part.put(found, wanted[part])
+            write_json(path, results)
+            advance(1)
+    results["tasks"] = {name: task for name, task in results["tasks"].items() if is_complete(task)}
+    write_text(options.out / "chips.md", as_markdown(results))
+    print(json.dumps(results, indent=2) if options.json else as_markdown(results))
+
+
+def begin_task(tasks: dict[str, Any], name: str, weights: Path) -> None:
+    """Keep a task's figures where they are of this very student; begin anew where they are of another."""
+    student = file_sha256(weights)
+    if tasks.get(name, {}).get("student") != student:
+        tasks[name] = {"student": student}
+
+
+def measure_engine(engine: dict[str, Any], kills: int, keep: Callable[[], None]) -> None:
+    """Measure what needs no student and is missing."""
+    missing: dict[str, Callable[[], Any]] = {
         "gates": count_gates,
         "aer": compare_with_aer,
         "speed": time_simulators,
         "seconds_of_64_inputs": time_batch,
-        "kills": lambda: run_kills(options.kills),
+        "kills": lambda: run_kills(kills),
+        "machine": lambda: describe_machine("torch", "qiskit", "qiskit-aer"),
     }
     with one_thread():
-        for name, part in parts.items():
-            if name not in results["engine"]:
-                results["engine"][name] = part()
-                write_json(path, results)
-        for task in tasks:
-            if task not in results["tasks"]:
-                found = measure(options.runs / task, _CALIBRATION, options.rows, options.repeats)
-                results["tasks"][task] = json.loads(json.dumps(found))  # keys as the file has them
-                write_json(path, results)
-    write_text(options.out / "chips.md", as_markdown(results))
-    print(json.dumps(results, indent=2) if options.json else as_markdown(results))
+        for name, part in missing.items():
+            if name not in engine:
+                engine[name] = part()
+                keep()
 
 
 def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
@@ -91,7 +120,9 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     tasks, engine = list(results["tasks"].values()), results["engine"]
     bars = []
     for shots, most in _MITIGATED.items():
-        lost = 100 * min(np.mean(task["shots"][shots]["mitigated"]) - task["exact"] for task in tasks)
+        lost = 100 * min(
+            np.mean(task["shots"][shots]["mitigated"]) - task["about"]["exact"] for task in tasks
+        )
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
     for kind, said in (("accuracy", "accuracy"), ("agreement", "agreement with the exact student")):
@@ -104,7 +135,7 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
             for name, share in shares.items()
         )
         bars.append((wanted, found, max(shares.values()) <= _SAVED))
-    lost = 100 * min(_few_shots(task) - task["exact"] for task in tasks)
+    lost = 100 * min(_few_shots(task) - _exact(task) for task in tasks)
     wanted = f"a student trained for 8 shots loses at most {_FEW_SHOTS} point"
     bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -_FEW_SHOTS)))
     gates = engine["gates"]
@@ -123,7 +154,7 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     seconds = engine["seconds_of_64_inputs"]
     wanted = f"64 inputs of 1,024 shots in under {_SECONDS} s on one core"
     bars.append((wanted, f"{seconds:.1f} s", seconds < _SECONDS))
-    exported = sum(task["qasm_round_trips"] for task in tasks)
+    exported = sum(task["about"]["qasm_round_trips"] for task in tasks)
     wanted = "the exported circuit of every student round-trips through Qiskit"
     bars.append((wanted, f"{exported} of {len(tasks)}", exported == len(tasks)))
     sound = kills["kills"] >= _KILLS and not kills["lost"] and not kills["paid_twice"]
@@ -132,9 +163,13 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     return bars
 
 
+def _exact(task: dict[str, Any]) -> float:
+    return float(task["about"]["exact"])
+
+
 def _share_of_fixed(task: dict[str, Any], kind: str) -> float:
     """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
-    adaptive = next(one for one in task["adaptive"] if one["confidence"] == _CONFIDENCE)
+    adaptive = task["adaptive"][str(_CONFIDENCE)]
     ways = {"accuracy": "mitigated", "agreement": "agreement"}
     fixed = {int(shots): np.mean(found[ways[kind]]) for shots, found in task["shots"].items()}
     if adaptive[kind] < max(fixed.values()) - _MITIGATED["1024"] / 100:
@@ -155,14 +190,13 @@ def _for_few_shots(task: dict[str, Any]) -> str:
 
 def as_markdown(results: dict[str, Any]) -> str:
     """Return the results as a page."""
-    machine = results["machine"]
     about = results["calibration"]
     lines = [
         "# Chips",
         "",
-        f"Made by `{results['command']}` on {machine['date']}: {machine['cpu']}, Python {machine['python']}, "
-        f"torch {machine['torch']}, qiskit {machine['qiskit']}, qiskit-aer {machine['qiskit-aer']}, "
-        f"qdllm {machine['qdllm']}.",
+        f"Made by `{results['command']}`:",
+        "",
+        *_machines(results),
         "",
         f"The chip is simulated. Calibration {about['id']}: {about['source']}. What is sent and how errors "
         "are undone: [chips](../ideas/chips.md).",
@@ -182,6 +216,17 @@ def as_markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _machines(results: dict[str, Any]) -> list[str]:
+    """Say what was measured where and when."""
+    measured: dict[str, list[str]] = {}
+    described = {name: task["about"]["machine"] for name, task in results["tasks"].items()}
+    for name, machine in {**described, "the simulator": results["engine"]["machine"]}.items():
+        versions = [f"{package} {machine[package]}" for package in _PACKAGES if package in machine]
+        about = f"{machine['date']}: {machine['cpu']}, Python {machine['python']}, {', '.join(versions)}"
+        measured.setdefault(about, []).append(name)
+    return [f"- {', '.join(names)}: {about}" for about, names in measured.items()]
+
+
 def _accuracy(tasks: dict[str, Any]) -> list[str]:
     rows = []
     for name, task in tasks.items():
@@ -190,8 +235,11 @@ def _accuracy(tasks: dict[str, Any]) -> list[str]:
             for shots in _MITIGATED
             for way in ("sampled", "raw", "mitigated")
         ]
-        about = f"{task['rows']} | {task['ansatz']} | {task['two_qubit_gates']} | {100 * task['exact']:.1f}"
-        rows.append(f"| {name} | {about} | {' | '.join(cells)} |")
+        about = task["about"]
+        said = (
+            f"{about['rows']} | {about['ansatz']} | {about['two_qubit_gates']} | {100 * about['exact']:.1f}"
+        )
+        rows.append(f"| {name} | {said} | {' | '.join(cells)} |")
     return [
         "",
         "## Accuracy",
@@ -215,7 +263,7 @@ def _few_shots_table(tasks: dict[str, Any]) -> list[str]:
             for kind, one in task["few_shots"].items()
         ]
         plain = _cell(task["shots"]["8"]["mitigated"])
-        rows.append(f"| {name} | {100 * task['exact']:.1f} | {plain} | {' | '.join(cells)} |")
+        rows.append(f"| {name} | {100 * _exact(task):.1f} | {plain} | {' | '.join(cells)} |")
     return [
         "",
         "## Few shots",
@@ -232,7 +280,6 @@ def _few_shots_table(tasks: dict[str, Any]) -> list[str]:
 
 def _adaptive(tasks: dict[str, Any]) -> list[str]:
     first = next(iter(tasks.values()))
-    confidences = [f"{one['confidence']:g}" for one in first["adaptive"]]
     lines = [
         "",
         "## Adaptive shots",
@@ -240,13 +287,13 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which "
         "a text is left alone, at most 1,024 shots; below, the same with fixed shots, mitigated.",
         "",
-        f"| task | {' | '.join(confidences)} |",
-        "|---|" + "---|" * len(confidences),
+        f"| task | {' | '.join(first['adaptive'])} |",
+        "|---|" + "---|" * len(first["adaptive"]),
     ]
     for name, task in tasks.items():
         cells = [
             f"{one['mean_shots']:.0f}: {100 * one['accuracy']:.1f} [{100 * one['agreement']:.1f}]"
-            for one in task["adaptive"]
+            for one in task["adaptive"].values()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"| task | {' | '.join(first['shots'])} |", "|---|" + "---|" * len(first["shots"])]
@@ -263,7 +310,7 @@ def _drift(tasks: dict[str, Any]) -> list[str]:
     rows = []
     for name, task in tasks.items():
         cells = [_range(task["drift"][way]) for way in ("raw", "corrected_before", "corrected_anew")]
-        rows.append(f"| {name} | {100 * task['exact']:.1f} | {' | '.join(cells)} |")
+        rows.append(f"| {name} | {100 * _exact(task):.1f} | {' | '.join(cells)} |")
     return [
         "",
         "## Drift",

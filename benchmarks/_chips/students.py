@@ -1,7 +1,8 @@
-"""Accuracy of trained students on a simulated chip."""
+"""Accuracy of trained students on a simulated chip, part by part."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from _chips.engine import as_qiskit
 from qdllm.circuits import to_qasm2, to_qasm3
 from qdllm.devices import ChipRunner, SimulatorBackend, load_calibration
 from qdllm.encoders import Features
+from qdllm.machine import describe_machine
 from qdllm.pipeline import RunFolder
 from qdllm.pipeline.chips import calibration_angles, to_angles
 from qdllm.pipeline.config import RunConfig
@@ -26,6 +28,20 @@ _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that saturate, where a measured qubit has hardly any variance. Chosen on
 # validation rows of topic and news.
 _FEW_GATES = {"ansatz": "brick", "n_layers": 1, "encoding": "tanh", "weight_decay": 3.0}
+_FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
+    "8 shots": {"noise": {"shots": 8}},
+    "8 shots on the chip": {},
+    "8 shots on the chip, few gates": _FEW_GATES,
+}
+"""What students for few shots have otherwise than the run's, besides noise of 8 shots on the chip."""
+
+_WANTED = {
+    "few_shots": list(_FOR_FEW_SHOTS),
+    "adaptive": [str(confidence) for confidence in _CONFIDENCES],
+    "shots": [str(shots) for shots in _FIXED],
+    "drift": [""],
+    "about": [""],
+}
 
 Floats = NDArray[np.float64]
 
@@ -52,26 +68,77 @@ class Rows:
         return np.sort(np.random.default_rng(seed).permutation(rows)[:at_most])
 
 
-def measure(path: Path, calibration_name: str, rows: int, repeats: int) -> dict[str, Any]:
-    """Run the student of a run, and one trained for few shots, on a simulated chip."""
-    data = Rows(path)
-    student = Student.from_pretrained(path / "student")
-    test = data.test(rows, seed=0)
-    chip = _Chip(student, data, test, calibration_name)
-    found: dict[str, Any] = {
+@dataclass(frozen=True)
+class Part:
+    """What is measured in one go, on a core of its own.
+
+    Attributes
+    ----------
+    run : Path
+        A finished run.
+    calibration : str
+    rows, repeats : int
+        Test rows at most, and repetitions.
+    kind : {"about", "shots", "adaptive", "drift", "few_shots"}
+    which : str
+        The number of shots, the confidence or the student for few shots; empty for the other kinds.
+    """
+
+    run: Path
+    calibration: str
+    rows: int
+    repeats: int
+    kind: str
+    which: str = ""
+
+    def is_in(self, task: dict[str, Any]) -> bool:
+        """Return whether a task's figures hold this part."""
+        return self.kind in task and (not self.which or self.which in task[self.kind])
+
+    def put(self, found: Any, task: dict[str, Any]) -> None:
+        """Put this part's figures among a task's, in the order of the page."""
+        if self.which:
+            held = {**task.get(self.kind, {}), self.which: found}
+            found = {which: held[which] for which in _WANTED[self.kind] if which in held}
+        task[self.kind] = found
+
+
+def parts(run: Path, calibration: str, rows: int, repeats: int) -> list[Part]:
+    """Return all that is measured of a run's student, what takes longest first."""
+    return [
+        Part(run, calibration, rows, repeats, kind, which)
+        for kind, all_of_them in _WANTED.items()
+        for which in all_of_them
+    ]
+
+
+def is_complete(task: dict[str, Any]) -> bool:
+    """Return whether nothing of a task is missing."""
+    return all(kind in task and (names == [""] or [*task[kind]] == names) for kind, names in _WANTED.items())
+
+
+def measure(part: Part) -> Any:
+    """Measure one part."""
+    data = Rows(part.run)
+    test = data.test(part.rows, seed=0)
+    if part.kind == "few_shots":
+        return _few_shots(part, data, test)
+    student = Student.from_pretrained(part.run / "student")
+    chip = _Chip(student, data, test, part.calibration)
+    if part.kind == "shots":
+        return chip.repeated(int(part.which), part.repeats)
+    if part.kind == "adaptive":
+        return chip.adaptively(float(part.which), part.repeats)
+    if part.kind == "drift":
+        return chip.drifted(1024)
+    return {
         "rows": len(test),
         "ansatz": student.ansatz,
         "two_qubit_gates": chip.runner.lowered.two_qubit_gates,
         "exact": chip.accuracy(chip.exact.logits),
         "qasm_round_trips": _round_trips(student, chip.inputs[0]),
-        "shots": {},
+        "machine": describe_machine("torch", "qiskit"),
     }
-    for shots in _FIXED:
-        found["shots"][shots] = chip.repeated(shots, repeats)
-    found["adaptive"] = [chip.adaptively(confidence, repeats) for confidence in _CONFIDENCES]
-    found["drift"] = chip.drifted(1024)
-    found["few_shots"] = _few_shots(path, data, test, calibration_name, repeats)
-    return found
 
 
 class _Chip:
@@ -118,7 +185,6 @@ class _Chip:
             accuracies.append(self.accuracy(mitigated))
             agreements.append(self.agreement(mitigated))
         return {
-            "confidence": confidence,
             "mean_shots": float(np.mean(shots)),
             "accuracy": float(np.mean(accuracies)),
             "agreement": float(np.mean(agreements)),
@@ -139,42 +205,30 @@ class _Chip:
         return found
 
 
-def _few_shots(
-    path: Path, data: Rows, test: NDArray[np.int64], calibration: str, repeats: int
-) -> dict[str, Any]:
-    """Train for 8 shots, without and with the chip's own noise, and with few gates; score at 8 shots.
-
-    On validation rows too, by which one of them is chosen.
-    """
-    config = RunConfig.from_toml(path / "config.toml", {})
-    saved = Student.from_pretrained(path / "student")
+def _few_shots(part: Part, data: Rows, test: NDArray[np.int64]) -> dict[str, Any]:
+    """Train a student for 8 shots and score it there; on validation rows too, by which one is chosen."""
+    config = RunConfig.from_toml(part.run / "config.toml", {})
+    saved = Student.from_pretrained(part.run / "student")
     rows = np.flatnonzero(data.parts != "test")
     validation = np.flatnonzero((data.parts == "validation") & (data.labels != "") & data.labelled)
-    found: dict[str, Any] = {}
     own = {**config.student.model_dump(exclude_none=True), "encoding": saved.encoding}
-    chip_too = {"shots": 8, "chip": calibration}
-    for name, change in (
-        ("8 shots", {"noise": {"shots": 8}}),
-        ("8 shots on the chip", {"noise": chip_too}),
-        ("8 shots on the chip, few gates", {**_FEW_GATES, "noise": chip_too}),
-    ):
-        section = config.student.model_validate({**own, **change})
-        student = Student(**section.parameters(), seed=config.seed).fit(
-            data.x[rows],
-            data.labels[rows],
-            soft_labels=None if data.soft is None else data.soft[rows],
-            labelled=data.labelled[rows],
-            validation=data.parts[rows] == "validation",
-            classes=saved.classes_.astype(str),
-        )
-        chip = _Chip(student, data, test, calibration)
-        by_validation = _Chip(student, data, validation, calibration).repeated(8, repeats)["mitigated"]
-        found[name] = {
-            "exact": chip.accuracy(chip.exact.logits),
-            "validation": by_validation,
-            **chip.repeated(8, repeats),
-        }
-    return found
+    noise = {"shots": 8, "chip": part.calibration}
+    section = config.student.model_validate({**own, "noise": noise, **_FOR_FEW_SHOTS[part.which]})
+    student = Student(**section.parameters(), seed=config.seed).fit(
+        data.x[rows],
+        data.labels[rows],
+        soft_labels=None if data.soft is None else data.soft[rows],
+        labelled=data.labelled[rows],
+        validation=data.parts[rows] == "validation",
+        classes=saved.classes_.astype(str),
+    )
+    chip = _Chip(student, data, test, part.calibration)
+    judged = _Chip(student, data, validation, part.calibration).repeated(8, part.repeats)
+    return {
+        "exact": chip.accuracy(chip.exact.logits),
+        "validation": judged["mitigated"],
+        **chip.repeated(8, part.repeats),
+    }
 
 
 def _round_trips(student: Student, inputs: Floats) -> bool:

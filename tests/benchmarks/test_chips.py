@@ -30,14 +30,18 @@ def results():
         ways = {"sampled": [value] * 2, "raw": [value - 0.02] * 2, "mitigated": mitigated}
         return {**ways, "agreement": [value + 0.08] * 2}
 
+    machine = dict.fromkeys(("date", "cpu", "python", "torch", "qiskit", "qdllm"), "1")
     task = {
-        "rows": 100,
-        "ansatz": "qd_llm",
-        "two_qubit_gates": 40,
-        "exact": 0.9,
-        "qasm_round_trips": True,
+        "about": {
+            "rows": 100,
+            "ansatz": "qd_llm",
+            "two_qubit_gates": 40,
+            "exact": 0.9,
+            "qasm_round_trips": True,
+            "machine": machine,
+        },
         "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
-        "adaptive": [{"confidence": 0.99, "mean_shots": 60.0, "accuracy": 0.899, "agreement": 0.978}],
+        "adaptive": {"0.99": {"mean_shots": 60.0, "accuracy": 0.899, "agreement": 0.978}},
         "drift": {name: [0.89, 0.9] for name in ("raw", "corrected_before", "corrected_anew")},
         "few_shots": {
             name: {"exact": 0.9, "validation": [0.8 + 0.01 * place] * 2, **at(0.895)}
@@ -46,10 +50,10 @@ def results():
     }
     return {
         "command": "qdllm bench chips",
-        "machine": dict.fromkeys(("date", "cpu", "python", "torch", "qiskit", "qiskit-aer", "qdllm"), "1"),
         "calibration": {"id": "Baihua-x", "source": "reconstructed, not measured"},
         "tasks": {"news": task},
         "engine": {
+            "machine": {**machine, "cpu": "another"},
             "gates": {"lowered": 40, "median_routed": 80.5},
             "aer": {
                 "values": 200,
@@ -91,6 +95,37 @@ def test_the_page_names_the_simulated_chip_and_every_task(bench, results):
     page = bench.as_markdown(results)
     assert "The chip is simulated" in page
     assert "| news | 100 | qd_llm | 40 | 90.0 |" in page
+
+
+def test_the_page_says_what_was_measured_where(bench, results):
+    page = bench.as_markdown(results)
+    assert "- news: 1: 1, Python 1, torch 1, qiskit 1, qdllm 1" in page
+    assert "- the simulator: 1: another" in page
+
+
+def test_a_part_that_is_kept_is_not_measured_again(bench):
+    every = bench.parts(Path("runs/news"), "baihua", 100, 2)
+    task = {}
+    for place, part in enumerate(reversed(every)):
+        assert not bench.is_complete(task)
+        assert not part.is_in(task)
+        part.put(place, task)
+        assert part.is_in(task)
+    assert bench.is_complete(task)
+    assert [*task["shots"]] == ["8", "16", "32", "64", "128", "256", "512", "1024"]
+
+
+def test_figures_of_another_student_are_not_kept(bench, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    tasks = {}
+    bench.begin_task(tasks, "news", weights)
+    tasks["news"]["drift"] = {}
+    bench.begin_task(tasks, "news", weights)
+    assert "drift" in tasks["news"]
+    weights.write_bytes(b"two")
+    bench.begin_task(tasks, "news", weights)
+    assert "drift" not in tasks["news"]
 
 
 def test_a_runner_that_is_killed_loses_and_pays_twice_for_nothing(bench):
