@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from _chips.engine import compare_with_aer, count_gates, time_batch, time_simulators
 from _chips.kills import run_kills
-from _chips.students import is_complete, measure, parts
+from _chips.students import CONFIDENCE, SAME, is_complete, measure, parts
 
 from qdllm.compare import Workers, available_cores, one_thread
 from qdllm.devices import load_calibration
@@ -36,9 +36,6 @@ _FEW_SHOTS = 1.0  # points lost at 8 shots
 _SAVED = 0.5  # of the smallest fixed number of shots
 _GATES = 0.5  # of the routed CZs
 _SPEED, _SECONDS, _KILLS = 20, 15, 200
-_SAME = 0.001  # accuracies this close are the same
-# What the bars look at, settled beforehand: test rows choose nothing.
-_CONFIDENCE = 0.99
 
 
 def main() -> None:
@@ -120,15 +117,18 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
     tasks, engine = list(results["tasks"].values()), results["engine"]
     bars = []
     for shots, most in _MITIGATED.items():
-        lost = 100 * min(
-            np.mean(task["shots"][shots]["mitigated"]) - task["about"]["exact"] for task in tasks
-        )
+        lost = 100 * min(np.mean(task["shots"][shots]["mitigated"]) - _exact(task) for task in tasks)
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
-    for kind, said in (("accuracy", "accuracy"), ("agreement", "agreement with the exact student")):
+    ways = {
+        "accuracy": ("capped where validation rows gain no more, need", "accuracy"),
+        "agreement": ("need", "agreement with the exact student"),
+    }
+    for kind, (need, said) in ways.items():
         shares = {name: _share_of_fixed(task, kind) for name, task in results["tasks"].items()}
         wanted = (
-            f"adaptive shots ({_CONFIDENCE}): at most half of the smallest fixed number with the same {said}"
+            f"adaptive shots ({CONFIDENCE}), {need} at most half of the smallest fixed number with the same "
+            f"{said}"
         )
         found = ", ".join(
             f"{name} {100 * share:.0f} %" if np.isfinite(share) else f"{name} –"
@@ -169,12 +169,12 @@ def _exact(task: dict[str, Any]) -> float:
 
 def _share_of_fixed(task: dict[str, Any], kind: str) -> float:
     """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
-    adaptive = task["adaptive"][str(_CONFIDENCE)]
+    adaptive = task["capped"] if kind == "accuracy" else task["adaptive"][str(CONFIDENCE)]
     ways = {"accuracy": "mitigated", "agreement": "agreement"}
     fixed = {int(shots): np.mean(found[ways[kind]]) for shots, found in task["shots"].items()}
     if adaptive[kind] < max(fixed.values()) - _MITIGATED["1024"] / 100:
         return float("inf")
-    enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - _SAME]
+    enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - SAME]
     return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
 
 
@@ -285,17 +285,16 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         "## Adaptive shots",
         "",
         "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which "
-        "a text is left alone, at most 1,024 shots; below, the same with fixed shots, mitigated.",
+        f"a text is left alone, at most 1,024 shots; with {CONFIDENCE:g} and at most as many shots as gain "
+        f"{100 * SAME:g} points on validation rows; below, the same with fixed shots, mitigated.",
         "",
-        f"| task | {' | '.join(first['adaptive'])} |",
-        "|---|" + "---|" * len(first["adaptive"]),
+        f"| task | {' | '.join(first['adaptive'])} | {CONFIDENCE:g}, capped |",
+        "|---|" + "---|" * (len(first["adaptive"]) + 1),
     ]
     for name, task in tasks.items():
-        cells = [
-            f"{one['mean_shots']:.0f}: {100 * one['accuracy']:.1f} [{100 * one['agreement']:.1f}]"
-            for one in task["adaptive"].values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        cells = [_stopped(one) for one in task["adaptive"].values()]
+        capped = f"at most {task['capped']['cap']}, {_stopped(task['capped'])}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {capped} |")
     lines += ["", f"| task | {' | '.join(first['shots'])} |", "|---|" + "---|" * len(first["shots"])]
     for name, task in tasks.items():
         cells = [
@@ -304,6 +303,10 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
+
+
+def _stopped(found: dict[str, float]) -> str:
+    return f"{found['mean_shots']:.0f}: {100 * found['accuracy']:.1f} [{100 * found['agreement']:.1f}]"
 
 
 def _drift(tasks: dict[str, Any]) -> list[str]:

@@ -23,6 +23,10 @@ from qdllm.teachers import SoftLabels
 
 _CALIBRATION_SHOTS = 1024
 _FIXED = (8, 16, 32, 64, 128, 256, 512, 1024)
+CONFIDENCE = 0.99
+"""What the bars look at, settled beforehand: test rows choose nothing."""
+SAME = 0.001
+"""Accuracies this close are the same."""
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that saturate, where a measured qubit has hardly any variance. Chosen on
@@ -39,6 +43,7 @@ _WANTED = {
     "few_shots": list(_FOR_FEW_SHOTS),
     "adaptive": [str(confidence) for confidence in _CONFIDENCES],
     "shots": [str(shots) for shots in _FIXED],
+    "capped": [""],
     "drift": [""],
     "about": [""],
 }
@@ -67,6 +72,10 @@ class Rows:
         rows = np.flatnonzero((self.parts == "test") & (self.labels != ""))
         return np.sort(np.random.default_rng(seed).permutation(rows)[:at_most])
 
+    def validation(self) -> NDArray[np.int64]:
+        """Return validation rows with a label in view."""
+        return np.flatnonzero((self.parts == "validation") & (self.labels != "") & self.labelled)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -79,7 +88,7 @@ class Part:
     calibration : str
     rows, repeats : int
         Test rows at most, and repetitions.
-    kind : {"about", "shots", "adaptive", "drift", "few_shots"}
+    kind : {"few_shots", "adaptive", "shots", "capped", "drift", "about"}
     which : str
         The number of shots, the confidence or the student for few shots; empty for the other kinds.
     """
@@ -128,7 +137,10 @@ def measure(part: Part) -> Any:
     if part.kind == "shots":
         return chip.repeated(int(part.which), part.repeats)
     if part.kind == "adaptive":
-        return chip.adaptively(float(part.which), part.repeats)
+        return chip.adaptively(float(part.which), _FIXED[-1], part.repeats)
+    if part.kind == "capped":
+        judged = _Chip(student, data, data.validation(), part.calibration)
+        return chip.capped(judged, part.repeats)
     if part.kind == "drift":
         return chip.drifted(1024)
     return {
@@ -174,11 +186,11 @@ class _Chip:
             found["agreement"].append(self.agreement(mitigated))
         return found
 
-    def adaptively(self, confidence: float, repeats: int) -> dict[str, float]:
+    def adaptively(self, confidence: float, at_most: int, repeats: int) -> dict[str, float]:
         shots, accuracies, agreements = [], [], []
         for repeat in range(repeats):
             measured = self.runner.measure_adaptively(
-                self.inputs, _FIXED[-1], self.corrections, confidence=confidence, seed=500 + 10 * repeat
+                self.inputs, at_most, self.corrections, confidence=confidence, seed=500 + 10 * repeat
             )
             shots.append(float(measured.shots.mean()))
             mitigated = self.runner.mitigate(measured, self.corrections).logits
@@ -189,6 +201,16 @@ class _Chip:
             "accuracy": float(np.mean(accuracies)),
             "agreement": float(np.mean(agreements)),
         }
+
+    def capped(self, judged: _Chip, repeats: int) -> dict[str, Any]:
+        """Stop adaptively, and at the latest where validation rows gain nothing from more shots.
+
+        A text that is still undecided there lies so close to the border that its class is a guess anyway.
+        """
+        found = {shots: float(np.mean(judged.repeated(shots, repeats)["mitigated"])) for shots in _FIXED}
+        cap = min(shots for shots, value in found.items() if value >= max(found.values()) - SAME)
+        by_shots = {str(shots): value for shots, value in found.items()}
+        return {"cap": cap, "validation": by_shots, **self.adaptively(CONFIDENCE, cap, repeats)}
 
     def drifted(self, shots: int) -> dict[str, list[float]]:
         """Mitigated accuracy on chips that have drifted, corrected as before and corrected anew."""
@@ -210,7 +232,6 @@ def _few_shots(part: Part, data: Rows, test: NDArray[np.int64]) -> dict[str, Any
     config = RunConfig.from_toml(part.run / "config.toml", {})
     saved = Student.from_pretrained(part.run / "student")
     rows = np.flatnonzero(data.parts != "test")
-    validation = np.flatnonzero((data.parts == "validation") & (data.labels != "") & data.labelled)
     own = {**config.student.model_dump(exclude_none=True), "encoding": saved.encoding}
     noise = {"shots": 8, "chip": part.calibration}
     section = config.student.model_validate({**own, "noise": noise, **_FOR_FEW_SHOTS[part.which]})
@@ -223,7 +244,7 @@ def _few_shots(part: Part, data: Rows, test: NDArray[np.int64]) -> dict[str, Any
         classes=saved.classes_.astype(str),
     )
     chip = _Chip(student, data, test, part.calibration)
-    judged = _Chip(student, data, validation, part.calibration).repeated(8, part.repeats)
+    judged = _Chip(student, data, data.validation(), part.calibration).repeated(8, part.repeats)
     return {
         "exact": chip.accuracy(chip.exact.logits),
         "validation": judged["mitigated"],
