@@ -28,6 +28,7 @@ CONFIDENCE = 0.99
 SAME = 0.001
 """Accuracies this close are the same."""
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+_JUDGED = 4  # repetitions on validation rows, at most
 _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that saturate, where a measured qubit has hardly any variance. Chosen on
 # validation rows of topic and news.
@@ -207,7 +208,8 @@ class _Chip:
 
         A text that is still undecided there lies so close to the border that its class is a guess anyway.
         """
-        found = {shots: float(np.mean(judged.repeated(shots, repeats)["mitigated"])) for shots in _FIXED}
+        rounds = min(repeats, _JUDGED)
+        found = {shots: float(np.mean(judged.repeated(shots, rounds)["mitigated"])) for shots in _FIXED}
         cap = min(shots for shots, value in found.items() if value >= max(found.values()) - SAME)
         by_shots = {str(shots): value for shots, value in found.items()}
         return {"cap": cap, "validation": by_shots, **self.adaptively(CONFIDENCE, cap, repeats)}
