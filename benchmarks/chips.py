@@ -74,13 +74,13 @@ def main() -> None:
         for part in parts(options.runs / task, _CALIBRATION, options.rows, options.repeats)
     }
     missing = [part for part, task in wanted.items() if not part.is_in(task)]
-    done = len(wanted) - len(missing)
+    done, machine = len(wanted) - len(missing), describe_machine("torch", "qiskit")
     with (
         progress("parts", len(wanted), unit="parts", done=done, quiet=options.json) as advance,
         Workers(options.workers or available_cores()) as processes,
     ):
         for part, found in processes.map(measure, missing):
-            part.put(found, wanted[part])
+            part.put(found, wanted[part], machine)
             write_json(path, results)
             advance(1)
     results["tasks"] = {name: task for name, task in results["tasks"].items() if is_complete(task)}
@@ -219,12 +219,20 @@ def as_markdown(results: dict[str, Any]) -> str:
 def _machines(results: dict[str, Any]) -> list[str]:
     """Say what was measured where and when."""
     measured: dict[str, list[str]] = {}
-    described = {name: task["about"]["machine"] for name, task in results["tasks"].items()}
-    for name, machine in {**described, "the simulator": results["engine"]["machine"]}.items():
-        versions = [f"{package} {machine[package]}" for package in _PACKAGES if package in machine]
-        about = f"{machine['date']}: {machine['cpu']}, Python {machine['python']}, {', '.join(versions)}"
-        measured.setdefault(about, []).append(name)
+    for name, task in results["tasks"].items():
+        kinds: dict[str, list[str]] = {}
+        for kind, machine in task["machines"].items():
+            kinds.setdefault(_described(machine), []).append(kind)
+        for about, some in kinds.items():
+            which = "" if len(kinds) == 1 else f" ({', '.join(some)})"
+            measured.setdefault(about, []).append(name + which.replace("_", " "))
+    measured.setdefault(_described(results["engine"]["machine"]), []).append("the simulator")
     return [f"- {', '.join(names)}: {about}" for about, names in measured.items()]
+
+
+def _described(machine: dict[str, Any]) -> str:
+    versions = [f"{package} {machine[package]}" for package in _PACKAGES if package in machine]
+    return f"{machine['date']}: {machine['cpu']}, Python {machine['python']}, {', '.join(versions)}"
 
 
 def _accuracy(tasks: dict[str, Any]) -> list[str]:

@@ -38,8 +38,8 @@ def results():
             "two_qubit_gates": 40,
             "exact": 0.9,
             "qasm_round_trips": True,
-            "machine": machine,
         },
+        "machines": {"about": machine, "shots": machine},
         "shots": {"8": at(0.85), "64": at(0.895), "256": at(0.9), "1024": at(0.9)},
         "adaptive": {"0.99": {"mean_shots": 60.0, "accuracy": 0.899, "agreement": 0.978}},
         "capped": {"cap": 64, "mean_shots": 20.0, "accuracy": 0.896, "agreement": 0.975},
@@ -110,6 +110,10 @@ def test_the_page_says_what_was_measured_where(bench, results):
     page = bench.as_markdown(results)
     assert "- news: 1: 1, Python 1, torch 1, qiskit 1, qdllm 1" in page
     assert "- the simulator: 1: another" in page
+    results["tasks"]["news"]["machines"]["few_shots"] = results["engine"]["machine"]
+    page = bench.as_markdown(results)
+    assert "- news (about, shots): 1: 1," in page
+    assert "- news (few shots), the simulator: 1: another" in page
 
 
 def test_a_part_that_is_kept_is_not_measured_again(bench):
@@ -118,7 +122,7 @@ def test_a_part_that_is_kept_is_not_measured_again(bench):
     for place, part in enumerate(reversed(every)):
         assert not bench.is_complete(task)
         assert not part.is_in(task)
-        part.put(place, task)
+        part.put(place, task, {})
         assert part.is_in(task)
     assert bench.is_complete(task)
     assert [*task["shots"]] == ["8", "16", "32", "64", "128", "256", "512", "1024"]
