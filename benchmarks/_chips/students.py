@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ _FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
 """What students for few shots have otherwise than the run's, besides noise of 8 shots on the chip."""
 
 _WANTED = {
-    "few_shots": list(_FOR_FEW_SHOTS),
-    "adaptive": [str(confidence) for confidence in _CONFIDENCES],
-    "shots": [str(shots) for shots in _FIXED],
     "capped": [""],
+    "shots": [str(shots) for shots in _FIXED],
+    "few_shots": list(_FOR_FEW_SHOTS),
     "drift": [""],
+    "adaptive": [str(confidence) for confidence in _CONFIDENCES],
     "about": [""],
 }
+"""All that is measured of a task, in about the order of how long it takes, and what there is of each kind."""
 
 Floats = NDArray[np.float64]
 
@@ -102,7 +104,7 @@ class Part:
 
     def is_in(self, task: dict[str, Any]) -> bool:
         """Return whether a task's figures hold this part."""
-        return self.kind in task and (not self.which or self.which in task[self.kind])
+        return _holds(task, self.kind, self.which)
 
     def put(self, found: Any, task: dict[str, Any], machine: dict[str, Any]) -> None:
         """Put this part's figures among a task's, in the order of the page, and what measured them."""
@@ -124,37 +126,52 @@ def parts(run: Path, calibration: str, rows: int, repeats: int) -> list[Part]:
 
 def is_complete(task: dict[str, Any]) -> bool:
     """Return whether nothing of a task is missing."""
-    return all(kind in task and (names == [""] or [*task[kind]] == names) for kind, names in _WANTED.items())
+    return all(_holds(task, kind, which) for kind, names in _WANTED.items() for which in names)
+
+
+def _holds(task: dict[str, Any], kind: str, which: str) -> bool:
+    return kind in task and (not which or which in task[kind])
 
 
 def measure(part: Part) -> Any:
     """Measure one part."""
-    data = Rows(part.run)
-    test = data.test(part.rows, seed=0)
     if part.kind == "few_shots":
-        return _few_shots(part, data, test)
-    student = Student.from_pretrained(part.run / "student")
-    chip = _Chip(student, data, test, part.calibration)
+        return _few_shots(part)
+    chip = _run_chip(part.run, part.calibration, part.rows)
     if part.kind == "shots":
         return chip.repeated(int(part.which), part.repeats)
     if part.kind == "adaptive":
         return chip.adaptively(float(part.which), _FIXED[-1], part.repeats)
     if part.kind == "capped":
-        judged = _Chip(student, data, data.validation(), part.calibration)
+        data = _rows(part.run)
+        judged = _Chip(chip.student, data, data.validation(), part.calibration)
         return chip.capped(judged, part.repeats)
     if part.kind == "drift":
         return chip.drifted(1024)
     return {
-        "rows": len(test),
-        "ansatz": student.ansatz,
+        "rows": len(chip.inputs),
+        "ansatz": chip.student.ansatz,
         "two_qubit_gates": chip.runner.lowered.two_qubit_gates,
         "exact": chip.accuracy(chip.exact.logits),
-        "qasm_round_trips": _round_trips(student, chip.inputs[0]),
+        "qasm_round_trips": _round_trips(chip.student, chip.inputs[0]),
     }
+
+
+# A process measures one part of a run after the other: it reads rows and prepares the chip once.
+@lru_cache(maxsize=1)
+def _rows(run: Path) -> Rows:
+    return Rows(run)
+
+
+@lru_cache(maxsize=1)
+def _run_chip(run: Path, calibration: str, rows: int) -> _Chip:
+    data = _rows(run)
+    return _Chip(Student.from_pretrained(run / "student"), data, data.test(rows, seed=0), calibration)
 
 
 class _Chip:
     def __init__(self, student: Student, data: Rows, test: NDArray[np.int64], calibration: str) -> None:
+        self.student = student
         self.calibration = load_calibration(calibration)
         self.runner = ChipRunner(student.model_, SimulatorBackend("noisy", self.calibration))
         self.perfect = self.runner.on(SimulatorBackend("statevector", None))
@@ -228,8 +245,9 @@ class _Chip:
         return found
 
 
-def _few_shots(part: Part, data: Rows, test: NDArray[np.int64]) -> dict[str, Any]:
+def _few_shots(part: Part) -> dict[str, Any]:
     """Train a student for 8 shots and score it there; on validation rows too, by which one is chosen."""
+    data = _rows(part.run)
     config = RunConfig.from_toml(part.run / "config.toml", {})
     saved = Student.from_pretrained(part.run / "student")
     rows = np.flatnonzero(data.parts != "test")
@@ -244,7 +262,7 @@ def _few_shots(part: Part, data: Rows, test: NDArray[np.int64]) -> dict[str, Any
         validation=data.parts[rows] == "validation",
         classes=saved.classes_.astype(str),
     )
-    chip = _Chip(student, data, test, part.calibration)
+    chip = _Chip(student, data, data.test(part.rows, seed=0), part.calibration)
     judged = _Chip(student, data, data.validation(), part.calibration).repeated(8, part.repeats)
     return {
         "exact": chip.accuracy(chip.exact.logits),
