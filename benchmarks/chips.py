@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from _chips.engine import compare_with_aer, count_gates, time_batch, time_simulators
 from _chips.kills import run_kills
-from _chips.students import CONFIDENCE, SAME, is_complete, measure, parts
+from _chips.students import CONFIDENCE, LEAST_GAIN, is_complete, measure, parts
 
 from qdllm.compare import Workers, available_cores, one_thread
 from qdllm.devices import load_calibration
@@ -27,13 +27,14 @@ from qdllm.files import file_sha256, read_json, write_json, write_text
 from qdllm.machine import describe_machine
 from qdllm.progress import progress
 
-_SCHEMA = {"name": "qdllm.chips", "version": 5}
+_SCHEMA = {"name": "qdllm.chips", "version": 6}
 _CALIBRATION = "baihua"
 _PACKAGES = ("torch", "qiskit", "qiskit-aer", "qdllm")
 # The bars.
 _MITIGATED = {"1024": 0.5, "64": 1.0}  # points from exact
 _FEW_SHOTS = 1.0  # points lost at 8 shots
 _SAVED = 0.5  # of the smallest fixed number of shots
+_SAME = 0.001  # accuracies this close are the same
 _GATES = 0.5  # of the routed CZs
 _SPEED, _SECONDS, _KILLS = 20, 15, 200
 
@@ -121,14 +122,13 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
     ways = {
-        "accuracy": ("capped where validation rows gain no more, need", "accuracy"),
-        "agreement": ("need", "agreement with the exact student"),
+        "accuracy": (f"until more gain less than {LEAST_GAIN:g}", "accuracy"),
+        "agreement": (f"until {CONFIDENCE:g} sure", "agreement with the exact student"),
     }
-    for kind, (need, said) in ways.items():
+    for kind, (until, said) in ways.items():
         shares = {name: _share_of_fixed(task, kind) for name, task in results["tasks"].items()}
         wanted = (
-            f"adaptive shots ({CONFIDENCE}), {need} at most half of the smallest fixed number with the same "
-            f"{said}"
+            f"adaptive shots, {until}, are at most half of the smallest fixed number with the same {said}"
         )
         found = ", ".join(
             f"{name} {100 * share:.0f} %" if np.isfinite(share) else f"{name} –"
@@ -169,12 +169,13 @@ def _exact(task: dict[str, Any]) -> float:
 
 def _share_of_fixed(task: dict[str, Any], kind: str) -> float:
     """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
-    adaptive = task["capped"] if kind == "accuracy" else task["adaptive"][str(CONFIDENCE)]
+    by_gain = kind == "accuracy"
+    adaptive = task["least_gain"][str(LEAST_GAIN)] if by_gain else task["adaptive"][str(CONFIDENCE)]
     ways = {"accuracy": "mitigated", "agreement": "agreement"}
     fixed = {int(shots): np.mean(found[ways[kind]]) for shots, found in task["shots"].items()}
     if adaptive[kind] < max(fixed.values()) - _MITIGATED["1024"] / 100:
         return float("inf")
-    enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - SAME]
+    enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - _SAME]
     return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
 
 
@@ -287,34 +288,39 @@ def _few_shots_table(tasks: dict[str, Any]) -> list[str]:
 
 
 def _adaptive(tasks: dict[str, Any]) -> list[str]:
-    first = next(iter(tasks.values()))
-    lines = [
+    return [
         "",
         "## Adaptive shots",
         "",
-        "Mean shots, accuracy, and agreement with the exact student in brackets, by the confidence at which "
-        f"a text is left alone, at most 1,024 shots; with {CONFIDENCE:g} and at most as many shots as gain "
-        f"{100 * SAME:g} points on validation rows; below, the same with fixed shots, mitigated.",
+        "Mean shots, accuracy, and agreement with the exact student in brackets, at most 1,024 shots. First "
+        "by the least gain: a text is left alone when as many shots again are expected to gain less than so "
+        "many points of accuracy per 1,000 shots.",
+        *_columns(tasks, "least_gain", _stopped),
         "",
-        f"| task | {' | '.join(first['adaptive'])} | {CONFIDENCE:g}, capped |",
-        "|---|" + "---|" * (len(first["adaptive"]) + 1),
+        "By the confidence at which a text's class is decided:",
+        *_columns(tasks, "adaptive", _stopped),
+        "",
+        "Fixed shots, mitigated:",
+        *_columns(tasks, "shots", _fixed),
     ]
-    for name, task in tasks.items():
-        cells = [_stopped(one) for one in task["adaptive"].values()]
-        capped = f"at most {task['capped']['cap']}, {_stopped(task['capped'])}"
-        lines.append(f"| {name} | {' | '.join(cells)} | {capped} |")
-    lines += ["", f"| task | {' | '.join(first['shots'])} |", "|---|" + "---|" * len(first["shots"])]
-    for name, task in tasks.items():
-        cells = [
-            f"{_cell(one['mitigated'])} [{100 * np.mean(one['agreement']):.1f}]"
-            for one in task["shots"].values()
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+
+
+def _columns(tasks: dict[str, Any], kind: str, cell: Callable[[Any], str]) -> list[str]:
+    """Return a table with a line for each task and a column for each member of a kind."""
+    names = [f"{float(name):g}" for name in next(iter(tasks.values()))[kind]]
+    lines = [
+        f"| {task} | {' | '.join(cell(one) for one in found[kind].values())} |"
+        for task, found in tasks.items()
+    ]
+    return ["", f"| task | {' | '.join(names)} |", "|---|" + "---|" * len(names), *lines]
 
 
 def _stopped(found: dict[str, float]) -> str:
     return f"{found['mean_shots']:.0f}: {100 * found['accuracy']:.1f} [{100 * found['agreement']:.1f}]"
+
+
+def _fixed(found: dict[str, list[float]]) -> str:
+    return f"{_cell(found['mitigated'])} [{100 * np.mean(found['agreement']):.1f}]"
 
 
 def _drift(tasks: dict[str, Any]) -> list[str]:

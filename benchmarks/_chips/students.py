@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from _chips.engine import as_qiskit
 from qdllm.circuits import to_qasm2, to_qasm3
-from qdllm.devices import ChipRunner, SimulatorBackend, load_calibration
+from qdllm.devices import ChipRunner, SimulatorBackend, StopRule, load_calibration
 from qdllm.encoders import Features
 from qdllm.pipeline import RunFolder
 from qdllm.pipeline.chips import calibration_angles, to_angles
@@ -23,12 +23,10 @@ from qdllm.teachers import SoftLabels
 
 _CALIBRATION_SHOTS = 1024
 _FIXED = (8, 16, 32, 64, 128, 256, 512, 1024)
-CONFIDENCE = 0.99
-"""What the bars look at, settled beforehand: test rows choose nothing."""
-SAME = 0.001
-"""Accuracies this close are the same."""
+CONFIDENCE, LEAST_GAIN = 0.99, 1.0
+"""What the bars look at, settled on validation rows: test rows choose nothing."""
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
-_JUDGED = 4  # repetitions on validation rows, at most
+_LEAST_GAINS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
 _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that begin where they are steep and saturate, where a measured qubit has
 # hardly any variance. Chosen on validation rows of topic, news, hiding and reviews.
@@ -41,11 +39,11 @@ _FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
 """What students for few shots have otherwise than the run's, besides noise of 8 shots on the chip."""
 
 _WANTED = {
-    "capped": [""],
     "shots": [str(shots) for shots in _FIXED],
     "few_shots": list(_FOR_FEW_SHOTS),
     "drift": [""],
     "adaptive": [str(confidence) for confidence in _CONFIDENCES],
+    "least_gain": [str(gain) for gain in _LEAST_GAINS],
     "about": [""],
 }
 """All that is measured of a task, in about the order of how long it takes, and what there is of each kind."""
@@ -90,9 +88,10 @@ class Part:
     calibration : str
     rows, repeats : int
         Test rows at most, and repetitions.
-    kind : {"few_shots", "adaptive", "shots", "capped", "drift", "about"}
+    kind : {"few_shots", "adaptive", "least_gain", "shots", "drift", "about"}
     which : str
-        The number of shots, the confidence or the student for few shots; empty for the other kinds.
+        The number of shots, the confidence, the least gain or the student for few shots; empty for the
+        other kinds.
     """
 
     run: Path
@@ -141,11 +140,9 @@ def measure(part: Part) -> Any:
     if part.kind == "shots":
         return chip.repeated(int(part.which), part.repeats)
     if part.kind == "adaptive":
-        return chip.adaptively(float(part.which), _FIXED[-1], part.repeats)
-    if part.kind == "capped":
-        data = _rows(part.run)
-        judged = _Chip(chip.student, data, data.validation(), part.calibration)
-        return chip.capped(judged, part.repeats)
+        return chip.adaptively(StopRule(confidence=float(part.which)), part.repeats)
+    if part.kind == "least_gain":
+        return chip.adaptively(StopRule(least_gain=float(part.which)), part.repeats)
     if part.kind == "drift":
         return chip.drifted(1024)
     return {
@@ -203,11 +200,11 @@ class _Chip:
             found["agreement"].append(self.agreement(mitigated))
         return found
 
-    def adaptively(self, confidence: float, at_most: int, repeats: int) -> dict[str, float]:
+    def adaptively(self, rule: StopRule, repeats: int) -> dict[str, float]:
         shots, accuracies, agreements = [], [], []
         for repeat in range(repeats):
             measured = self.runner.measure_adaptively(
-                self.inputs, at_most, self.corrections, confidence=confidence, seed=500 + 10 * repeat
+                self.inputs, _FIXED[-1], self.corrections, rule, seed=500 + 10 * repeat
             )
             shots.append(float(measured.shots.mean()))
             mitigated = self.runner.mitigate(measured, self.corrections).logits
@@ -218,17 +215,6 @@ class _Chip:
             "accuracy": float(np.mean(accuracies)),
             "agreement": float(np.mean(agreements)),
         }
-
-    def capped(self, judged: _Chip, repeats: int) -> dict[str, Any]:
-        """Stop adaptively, and at the latest where validation rows gain nothing from more shots.
-
-        A text that is still undecided there lies so close to the border that its class is a guess anyway.
-        """
-        rounds = min(repeats, _JUDGED)
-        found = {shots: float(np.mean(judged.repeated(shots, rounds)["mitigated"])) for shots in _FIXED}
-        cap = min(shots for shots, value in found.items() if value >= max(found.values()) - SAME)
-        by_shots = {str(shots): value for shots, value in found.items()}
-        return {"cap": cap, "validation": by_shots, **self.adaptively(CONFIDENCE, cap, repeats)}
 
     def drifted(self, shots: int) -> dict[str, list[float]]:
         """Mitigated accuracy on chips that have drifted, corrected as before and corrected anew."""

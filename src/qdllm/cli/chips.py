@@ -49,6 +49,12 @@ def run(
     adaptive: Annotated[
         float | None, typer.Option(help="Also stop shots when the class is decided with this confidence.")
     ] = None,
+    least_gain: Annotated[
+        float | None,
+        typer.Option(
+            help="Also stop shots when more are expected to gain less: points of accuracy per 1,000 shots."
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Measure so many times.")] = 1,
     yes: Annotated[bool, typer.Option("--yes", help="Run on a chip although it costs something.")] = False,
     resend: Annotated[
@@ -73,6 +79,7 @@ def run(
         tolerance=tolerance,
         zero_noise=zero_noise,
         adaptive=adaptive,
+        least_gain=least_gain,
         repeats=repeats,
         seed=seed,
         yes=yes,

@@ -8,6 +8,7 @@ from qdllm.devices.layout import best_path, check_path, expected_fidelity
 from qdllm.devices.lowering import Lowered, Parity, lower, two_qubit_depth
 from qdllm.devices.mitigation import AffineCorrection, ReadoutInversion, ZeroNoise
 from qdllm.devices.runner import CALIBRATION_INPUTS, ChipRunner, Corrections, Measured
+from qdllm.devices.stopping import StopRule
 from qdllm.devices.training_noise import chip_noise
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Qubit",
     "ReadoutInversion",
     "SimulatorBackend",
+    "StopRule",
     "ZeroNoise",
     "best_path",
     "check_path",

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from qdllm.devices.layout import best_path, check_path
 from qdllm.devices.lowering import lower
 from qdllm.devices.mitigation import Affine, AffineCorrection, ReadoutInversion, ZeroNoise
 from qdllm.devices.reading import Estimate, Linear, Readout, Runs, allot_shots, prepare, read, select
+from qdllm.devices.stopping import StopRule
 from qdllm.errors import ConfigError
 from qdllm.simulate import StatevectorSimulator
 from qdllm.student.model import StudentModel
@@ -174,26 +174,15 @@ class ChipRunner:
         inputs: Floats,
         shots: int,
         corrections: Corrections | None,
+        rule: StopRule,
         *,
-        confidence: float,
         seed: int,
         first: int = 8,
     ) -> Measured:
-        """Measure each input until its class is decided, at most `shots` times.
+        """Measure each input until a rule says that it is enough, at most `shots` times.
 
-        Rounds double the shots of the inputs that are left. An input is decided when its two largest logits
-        differ by more standard errors than a normal variable does with probability `confidence`.
-
-        Parameters
-        ----------
-        confidence : float
-            In (1/2, 1).
-        first : int
-            Shots of the first round.
+        Rounds double the shots of the inputs that are left; `first` are those of the first round.
         """
-        if not 0.5 < confidence < 1.0:
-            raise ConfigError(f"the confidence is {confidence}: it must be between 0.5 and 1")
-        wanted = NormalDist().inv_cdf(confidence)
         runs = prepare(self.lowered, inputs, self.qubits)
         parts: list[list[Counts]] = [[] for _ in runs.inputs]
         left, done, number = np.arange(len(inputs)), 0, min(first, shots)
@@ -207,7 +196,7 @@ class ChipRunner:
             number = done
             so_far = Measured(select(runs, left), [Counts.join(parts[circuit]) for circuit in circuits])
             found = self.estimate(so_far) if corrections is None else self.mitigate(so_far, corrections)
-            left = left[_margins(found) < wanted]
+            left = left[~rule(found, done)]
         return Measured(runs, [Counts.join(part) for part in parts])
 
     def _read(
@@ -235,14 +224,3 @@ class ChipRunner:
         self.spent["circuits"] += len(batch)
         self.spent["shots"] += sum(shots)
         return self.backend.run(batch, shots, seed=seed)
-
-
-def _margins(estimate: Estimate) -> Floats:
-    """Return how many standard errors the two largest logits differ by, (n,)."""
-    order = np.argsort(estimate.logits, axis=1)
-    rows = np.arange(len(order))
-    best, second = order[:, -1], order[:, -2]
-    c = estimate.logit_covariances
-    variance = c[rows, best, best] + c[rows, second, second] - 2 * c[rows, best, second]
-    difference = estimate.logits[rows, best] - estimate.logits[rows, second]
-    return np.asarray(difference / np.sqrt(np.maximum(variance, 1e-12)))

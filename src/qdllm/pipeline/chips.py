@@ -19,8 +19,8 @@ from qdllm.data import TextDataset
 from qdllm.devices import (
     CALIBRATION_INPUTS,
     ChipRunner,
-    Corrections,
     SimulatorBackend,
+    StopRule,
     expected_fidelity,
     make_backend,
     two_qubit_depth,
@@ -57,7 +57,10 @@ class ChipOptions:
     zero_noise : bool
         Also extrapolate to no noise, at twice the shots.
     adaptive : float, optional
-        Also stop each text's shots when its class is decided with this confidence, in (1/2, 1).
+        Also measure each text only until its class is decided with this confidence, in (1/2, 1).
+    least_gain : float, optional
+        The same, until more shots are expected to gain less than this, in points of accuracy per 1,000
+        shots; above 0. With both, until one of them says so.
     repeats : int
         Measure so many times, with seeds of their own.
     seed : int
@@ -73,6 +76,7 @@ class ChipOptions:
     tolerance: float = 0.0
     zero_noise: bool = False
     adaptive: float | None = None
+    least_gain: float | None = None
     repeats: int = 1
     seed: int = 0
     yes: bool = False
@@ -85,10 +89,16 @@ class ChipOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.rows is not None and self.rows < 1:
             raise ConfigError(f"rows is {self.rows}: it must be at least 1")
-        if self.adaptive is not None and not 0.5 < self.adaptive < 1.0:
-            raise ConfigError(f"adaptive is {self.adaptive}: the confidence must be between 0.5 and 1")
         if self.tolerance < 0:
             raise ConfigError(f"tolerance is {self.tolerance}: it must be at least 0")
+        _ = self.stop_rule  # refuses what is out of range
+
+    @property
+    def stop_rule(self) -> StopRule | None:
+        """When a text has been measured often enough, where that is asked for."""
+        if self.adaptive is None and self.least_gain is None:
+            return None
+        return StopRule(self.adaptive, self.least_gain)
 
 
 def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: ChipOptions) -> dict[str, Any]:
@@ -199,26 +209,14 @@ def _measure(
         }
     if options.zero_noise:
         found["zero_noise"] = scored(runner.extrapolate(first, corrections.readout, shots, seed=seed + 3))
-    if options.adaptive is not None:
-        found["adaptive"] = _adaptive(runner, inputs, corrections, options, scored)
+    if options.stop_rule is not None:
+        adaptive = runner.measure_adaptively(inputs, shots, corrections, options.stop_rule, seed=seed + 4)
+        found["adaptive"] = {
+            **scored(runner.mitigate(adaptive, corrections)),
+            "mean_shots": float(adaptive.shots.mean()),
+            "shots_saved": float(1 - adaptive.shots.mean() / shots),
+        }
     return found
-
-
-def _adaptive(
-    runner: ChipRunner,
-    inputs: NDArray[np.float64],
-    corrections: Corrections,
-    options: ChipOptions,
-    scored: Any,
-) -> dict[str, Any]:
-    measured = runner.measure_adaptively(
-        inputs, options.shots, corrections, confidence=options.adaptive or 0.0, seed=options.seed + 4
-    )
-    return {
-        **scored(runner.mitigate(measured, corrections)),
-        "mean_shots": float(measured.shots.mean()),
-        "shots_saved": float(1 - measured.shots.mean() / options.shots),
-    }
 
 
 def _scores(estimate: Estimate, exact: Estimate, truth: list[str], classes: list[str]) -> dict[str, Any]:
@@ -273,7 +271,7 @@ def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _cost(runner: ChipRunner, n_rows: int, options: ChipOptions) -> dict[str, Any]:
     circuits, shots = runner.plan(n_rows, options.shots)
-    rounds = options.repeats + bool(options.zero_noise) + bool(options.adaptive)
+    rounds = options.repeats + bool(options.zero_noise) + (options.stop_rule is not None)
     more, more_shots = runner.plan(CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
     circuits, shots = circuits * rounds + more + 2, shots * rounds + more_shots + 2 * _CALIBRATION_SHOTS
     service = getattr(runner.backend, "service", None)
