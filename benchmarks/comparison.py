@@ -2,7 +2,7 @@
 
     qdllm bench comparison [--tasks news,topic] [--seeds 10] [--budget 4] [--with controls]
         [--encoder SPEC | --encoder TASK=SPEC …] [--config FILE | --config FOLDER]
-        [--rows N] [--workers N] [--work FOLDER] [--out FOLDER] [--json]
+        [--rows N] [--workers N] [--work FOLDER] [--out FOLDER] [--page NAME] [--json]
 
 The demonstration tasks come with `qdllm fetch`; topic, hiding and emotion from the folder that QDLLM_TASKS
 names, as TASK_train.csv and TASK_test.csv: both files together, since test rows are redrawn in each split. A
@@ -37,7 +37,7 @@ _SHARES = (0.99, 0.97)  # of the teacher's accuracy: on four tasks, and on all
 
 
 def main() -> None:
-    """Compare on every task, print the page, and write comparison.json and comparison.md."""
+    """Compare on every task, print the page, and write it and its figures to two files of one name."""
     options = _parse()
     settings = {
         "seeds": options.seeds,
@@ -46,7 +46,7 @@ def main() -> None:
         "rows": options.rows,
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "comparison.json"
+    path = options.out / f"{options.page}.json"
     results = begin(path, _SCHEMA, settings, "tasks")
     for task in options.tasks.split(","):
         config = configure(task, options)
@@ -57,15 +57,16 @@ def main() -> None:
             distill(config, folder, quiet=options.json)
         found = compare_run(folder, **settings, workers=options.workers, quiet=options.json)
         for plot in folder.glob("compare-*.png"):
-            shutil.copyfile(plot, options.out / f"comparison-{task}-{plot.stem.split('-')[1]}.png")
+            shutil.copyfile(plot, options.out / f"{options.page}-{task}-{plot.stem.split('-')[1]}.png")
         results["tasks"][task] = {
             "config": config.model_dump(mode="json"),
             "found": found,
             "bars": judge(found),
         }
         write_json(path, results)
-    write_text(options.out / "comparison.md", as_page(results, options.out))
-    print(json.dumps(results, indent=2) if options.json else as_page(results, options.out))
+    page = as_page(results, path)
+    write_text(path.with_suffix(".md"), page)
+    print(json.dumps(results, indent=2) if options.json else page)
 
 
 def configure(task: str, options: argparse.Namespace) -> RunConfig:
@@ -114,8 +115,8 @@ def judge(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_page(results: dict[str, Any], out: Path) -> str:
-    """Return the results as a page: who wins on each task, then a table and plots for each."""
+def as_page(results: dict[str, Any], path: Path) -> str:
+    """Return the results as a page: who wins on each task, then a table and plots; they lie beside path."""
     tasks, machine, settings = results["tasks"], results["machine"], results["settings"]
     lines = [
         "# The honest comparison",
@@ -136,7 +137,7 @@ def as_page(results: dict[str, Any], out: Path) -> str:
     lines += ["", *_bars([one["bars"] for one in tasks.values()])]
     for task, one in tasks.items():
         config = one["config"]
-        plots = [path.name for path in sorted(out.glob(f"comparison-{task}-*.png"))]
+        plots = [path.name for path in sorted(path.parent.glob(f"{path.stem}-{task}-*.png"))]
         lines += ["", as_markdown(one["found"], title=task, plots=plots, heading="##")]
         lines += [
             f"Teacher: {config['teacher']['source']}, {config['teacher']['mode']}. "
@@ -273,6 +274,7 @@ def _parse() -> argparse.Namespace:
         prog="qdllm bench comparison", description=(__doc__ or "").splitlines()[0]
     )
     add_task_options(parser, work="runs/comparison")
+    parser.add_argument("--page", default="comparison", help="what to call the files of results")
     parser.add_argument("--seeds", type=int, default=10, help="splits a task")
     parser.add_argument("--budget", type=int, default=4, help="settings a model")
     parser.add_argument("--with", dest="groups", default="controls", help="controls, baselines")

@@ -25,10 +25,11 @@ __all__ = [
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` when the block ends well.
 
-    A crash inside the block leaves the old file. Missing parent folders are made.
+    A crash inside the block leaves the old file. Missing parent folders are made. With `durable`, the new
+    file is on the disk afterwards, and outlasts a power cut.
 
     Raises
     ------
@@ -46,7 +47,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            _flush(temporary)
         temporary.replace(target)
+        if durable and os.name == "posix":
+            _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -96,15 +101,16 @@ def folder_bytes(folder: str | Path) -> int:
     return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
-    with atomic_path(path) as temporary:
+def write_text(path: str | Path, text: str, *, durable: bool = False) -> None:
+    """Write `text` as UTF-8, as `atomic_path` does."""
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: str | Path, value: Any, *, durable: bool = False) -> None:
+    """Write `value` as indented JSON, as `atomic_path` does; NaN is refused."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n", durable=durable)
 
 
 def read_json(path: str | Path) -> Any:
@@ -137,6 +143,14 @@ def read_versioned(path: str | Path, name: str, version: int = 1) -> dict[str, A
     if not isinstance(content, dict) or content.get("schema") != expected:
         raise DataError(f"{path}: not of schema {name}, version {version}; make it again")
     return content
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

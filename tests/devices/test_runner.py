@@ -124,3 +124,14 @@ def test_wrong_requests_are_refused(trained):
         ChipRunner(student.model_, SimulatorBackend("line", line(2)))
     with pytest.raises(ConfigError, match="disconnected"):
         ChipRunner(student.model_, SimulatorBackend("line", line(6)), layout=(0, 1, 3))
+
+
+def test_drifted_chips_are_each_their_own_and_corrected_anew_they_are_closer(trained, noisy):
+    _, angles, _ = trained
+    exact = noisy.exact(angles)
+    corrections = noisy.correct(angles, 4096, seed=2)
+    chips = list(noisy.drifted(angles, 4096, angles, corrections, times=3, spread=0.5))
+    errors = {way: [rmse(found[way], exact) for found in chips] for way in chips[0]}
+    assert len(set(errors["raw"])) == 3
+    assert np.mean(errors["corrected_anew"]) < np.mean(errors["corrected_before"])
+    assert np.mean(errors["corrected_before"]) < np.mean(errors["raw"])

@@ -72,6 +72,8 @@ def test_exact_sampled_raw_and_mitigated_stand_side_by_side(run_folder, call):
         0.95,
         "--repeats",
         2,
+        "--drifts",
+        3,
     )
     status, out, _ = call(*words, "--zero-noise", "--json", "--quiet")
     assert status == 0
@@ -87,6 +89,7 @@ def test_exact_sampled_raw_and_mitigated_stand_side_by_side(run_folder, call):
     assert found["calibration"]["measured"] is False
     assert found["circuit"]["two_qubit_gates"] < found["circuit"]["two_qubit_gates_as_written"]
     assert len(found["repeats"]["mitigated"]) == 2
+    assert len(found["drift"]["corrected_before"]) == len(found["drift"]["corrected_anew"]) == 3
     assert read_json(run / "devices" / f"{found['id']}.json") == found
 
 
@@ -132,6 +135,14 @@ def test_a_trained_for_chip_keeps_the_numbers_that_it_was_trained_with(run_folde
         (("--least-gain", "0"), "the least gain is 0.0: it must be above 0"),
         (("--rows", "0"), "rows is 0"),
         (("--tolerance", "-1"), "tolerance is -1.0"),
+        (("--tolerance", "nan"), "tolerance is nan"),
+        (("--backend", "statevector", "--drifts", "2"), "statevector has no calibration that could drift"),
+        (("--seed", "-1"), "seed is -1: it must be at least 0"),
+        (("--backend", "statevector", "--layout", "-1,0,1"), "the layout names qubit -1"),
+        (
+            ("--backend", "statevector", "--layout", "0,1,1"),
+            "the layout names a qubit twice",
+        ),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2(run_folder, call, monkeypatch, words, message):
@@ -168,9 +179,21 @@ def test_a_chip_costs_something_and_needs_yes(run_folder, call, monkeypatch):
     assert found["is_real"] is True
     assert found["jobs"] == list(server.jobs)
     assert found["calibration"]["measured"] is True
-    assert found["spent"]["circuits"] <= found["cost_estimate"]["circuits"]
+    assert found["shots"] == 2048  # two circuits a text, in steps of 1,024
+    assert_within_estimate(found)
     assert KEY not in json.dumps(found)
+    status, out, _ = call(*words, "--yes", "--json", "--shots", 4096, "--adaptive", 0.99, "--zero-noise")
+    assert status == 0
+    assert_within_estimate(json.loads(out))
+    status, _, err = call(*words, "--yes", "--shots", 1024)
+    assert status == 2
+    assert "takes multiples of 1024 shots, at least 2048" in err
     server.close()
+
+
+def assert_within_estimate(found):
+    assert found["spent"]["circuits"] <= found["cost_estimate"]["circuits"]
+    assert found["spent"]["shots"] <= found["cost_estimate"]["shots"]
 
 
 def test_a_calibration_with_a_missing_field_is_named(run_folder, call, tmp_path):

@@ -35,7 +35,9 @@ def run(
             "ibm:NAME, quafu:NAME or quafu-http:NAME."
         ),
     ] = "noisy:baihua",
-    shots: Annotated[int, typer.Option(help="Shots of each text.")] = 1024,
+    shots: Annotated[
+        int | None, typer.Option(help="Shots of each text [1024, or the fewest above it that are allowed].")
+    ] = None,
     rows: Annotated[int | None, typer.Option(help="Run only so many rows, drawn by the seed.")] = None,
     layout: Annotated[
         str | None, typer.Option(help="The chip's qubits in a connected line, comma-separated [the best].")
@@ -56,9 +58,15 @@ def run(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Measure so many times.")] = 1,
+    drifts: Annotated[
+        int, typer.Option(help="Also simulate so many chips that have drifted from the calibration.")
+    ] = 0,
     yes: Annotated[bool, typer.Option("--yes", help="Run on a chip although it costs something.")] = False,
     resend: Annotated[
-        bool, typer.Option("--resend", help="Send jobs again whose fate is unknown: may pay twice.")
+        bool,
+        typer.Option(
+            "--resend", help="Send jobs again that failed, or whose fate is unknown: may pay twice."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seeds simulated shots and the choice of rows.")] = 0,
     text: TextColumn = None,
@@ -81,6 +89,7 @@ def run(
         adaptive=adaptive,
         least_gain=least_gain,
         repeats=repeats,
+        drifts=drifts,
         seed=seed,
         yes=yes,
         resend=resend,
@@ -139,5 +148,10 @@ def _print(found: dict[str, Any]) -> None:
         low, *_, high = sorted(found["repeats"]["mitigated"])
         repeats = found["options"]["repeats"]
         console.print(f"Mitigated over {repeats} repeats: {100 * low:.1f} to {100 * high:.1f}.")
+    if "drift" in found:
+        low, *_, high = sorted([*found["drift"]["corrected_before"], *found["drift"]["corrected_anew"]])
+        console.print(
+            f"Mitigated on {found['options']['drifts']} drifted chips: {100 * low:.1f} to {100 * high:.1f}."
+        )
     if "adaptive" in found:
         console.print(f"Adaptive shots: {found['adaptive']['mean_shots']:.0f} a text on average.")

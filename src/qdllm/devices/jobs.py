@@ -3,12 +3,13 @@
 A batch is cut into jobs. Each has a file that goes through these states:
 
     planned ──► sending ──► sent ──► done
-                   └──► unknown
+                   └──► unknown  └──► failed
 
 *sending* is written before the request leaves, and *sent*, with the vendor's name for the job, as soon as
 it is known. Who finds *sending* after a crash does not know whether the job was accepted: the vendor is
 asked for the tag. A job that the vendor has is taken over; one that it has not was never accepted, and is
-sent. Where the vendor cannot be asked it becomes *unknown*, and is sent again only when the user says so.
+sent. Where the vendor cannot be asked it becomes *unknown*. One that is unknown or has failed is sent again
+only when the user says so.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from qdllm.devices.backends.base import JobService, check_request
 from qdllm.devices.batch import CircuitBatch, Counts
+from qdllm.devices.calibration import Calibration, load_calibration
 from qdllm.errors import BackendError, ConfigError, JobUnknownError
 from qdllm.files import read_json, write_json
 from qdllm.progress import progress
@@ -47,8 +49,12 @@ class JobRunner:
     service : JobService
     folder : path
         Where the jobs' files lie; a second runner there goes on where the first stopped.
+    request : str, optional
+        Names all that is asked for, in however many batches. The calibration that its first job was planned
+        with is kept under that name and holds for all of it: laid out by another, circuits would lie on
+        other qubits, and be paid again.
     resend : bool
-        Send jobs again whose fate is unknown, at the risk of paying twice.
+        Send jobs again that failed, or whose fate is unknown, at the risk of paying twice.
     patience : float
         Seconds to wait for a job before giving up for now; it stays with the vendor, and the same call
         goes on.
@@ -61,6 +67,7 @@ class JobRunner:
         service: JobService,
         folder: str | Path,
         *,
+        request: str | None = None,
         resend: bool = False,
         patience: float = 86400.0,
         sleep: Callable[[float], None] = time.sleep,
@@ -71,13 +78,19 @@ class JobRunner:
         self.is_real = service.is_real
         self.folder = Path(folder)
         self.resend = resend
+        self._planned_with = None if request is None else self.folder / f"calibration-{request}.json"
         self.patience = patience
         self._sleep = sleep
         self.jobs: list[str] = []
+        self._present: Calibration | None = None
 
-    def calibration(self) -> Any:
-        """Return the chip's present calibration, where it has one."""
-        return self._ask(self.service.calibration)
+    def calibration(self) -> Calibration | None:
+        """Return the calibration that the request was planned with, else the chip's present one, if any."""
+        if self._planned_with is not None and self._planned_with.is_file():
+            return load_calibration(self._planned_with)
+        if self._present is None:
+            self._present = self._ask(self.service.calibration)
+        return self._present
 
     def target(self) -> Any:
         """Return the Qiskit ``Target``, where there is one, else None."""
@@ -137,17 +150,20 @@ class JobRunner:
         path = self.folder / f"{identity}.json"
         if not path.is_file():
             calibration = self.calibration()
+            if calibration is not None and self._planned_with is not None:
+                write_json(self._planned_with, calibration.to_dict(), durable=True)
             write_json(
                 path,
                 {
                     "schema": _SCHEMA,
                     **intent,
                     "calibration": None if calibration is None else calibration.id,
-                    "tag": f"qdllm-{identity}-{uuid.uuid4().hex[:8]}",
+                    "tag": _tag(path),
                     "state": "planned",
                     "job": None,
                     "counts": None,
                 },
+                durable=True,
             )
         return path, batch, shots
 
@@ -155,6 +171,8 @@ class JobRunner:
         record = read_json(path)
         if record["state"] in ("sending", "unknown"):
             self._clear_up(path, record, resend=self.resend)
+        if record["state"] == "failed" and self.resend:
+            _note(path, record, state="planned", tag=_tag(path))
         for _ in range(_TRIES):
             if record["state"] != "planned":
                 return
@@ -194,23 +212,30 @@ class JobRunner:
         n_wires = len(batch.layout)
         self.jobs.append(record["job"])
         if record["state"] != "done":
-            found = self._wait(record["job"], n_wires)
-            if len(found) != len(batch):
-                raise BackendError(
-                    f"{self.name}: job {record['job']} has {len(found)} results of {len(batch)}"
-                )
+            found = self._wait(path, record, batch)
             _note(path, record, state="done", counts=[counts.to_keys(n_wires) for counts in found])
         return [Counts.from_keys(counts, n_wires, str(path)) for counts in record["counts"]]
 
-    def _wait(self, job: str, n_wires: int) -> list[Counts]:
+    def _wait(self, path: Path, record: dict[str, Any], batch: CircuitBatch) -> list[Counts]:
         waited, pause = 0.0, _FIRST_WAIT
-        while (found := self._ask(lambda: self.service.counts(job, n_wires))) is None:
+        while (found := self._ask(lambda: self._counts(path, record, batch))) is None:
             if waited >= self.patience:
                 raise BackendError(
-                    f"{self.name}: job {job} is still waiting; the same command asks again later"
+                    f"{self.name}: job {record['job']} is still waiting; the same command asks again later"
                 )
             self._sleep(pause)
             waited, pause = waited + pause, min(1.5 * pause, _LONGEST_WAIT)
+        return found
+
+    def _counts(self, path: Path, record: dict[str, Any], batch: CircuitBatch) -> list[Counts] | None:
+        job = record["job"]
+        try:
+            found = self.service.counts(job, len(batch.layout))
+            if found is not None and len(found) != len(batch):
+                raise BackendError(f"{self.name}: job {job} has {len(found)} results of {len(batch)}")
+        except BackendError as error:
+            _note(path, record, state="failed")
+            raise BackendError(f"{error}; give --resend to send it again") from error
         return found
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
@@ -227,4 +252,9 @@ class JobRunner:
 
 def _note(path: Path, record: dict[str, Any], **changes: Any) -> None:
     record.update(changes)
-    write_json(path, record)
+    write_json(path, record, durable=True)
+
+
+def _tag(path: Path) -> str:
+    """Return a name for a job that no other has, one that is sent again included."""
+    return f"qdllm-{path.stem}-{uuid.uuid4().hex[:8]}"

@@ -9,7 +9,7 @@ from qdllm.devices.lowering import Lowered
 from qdllm.errors import ConfigError
 from qdllm.simulate import fault_sites
 
-__all__ = ["best_path", "check_path", "expected_fidelity"]
+__all__ = ["best_path", "check_layout", "check_path", "expected_fidelity"]
 
 _WIDTH = 4000  # partial paths kept: all of them, up to about 10 qubits of a heavy-hexagon chip
 
@@ -58,6 +58,22 @@ def best_path(calibration: Calibration, lowered: Lowered) -> tuple[int, ...]:
     return min(paths)[1]
 
 
+def check_layout(layout: Sequence[int], n_wires: int) -> None:
+    """Refuse what is not one qubit for each wire.
+
+    Raises
+    ------
+    ConfigError
+        If there are too few or too many, or one is below 0 or named twice.
+    """
+    if len(layout) != n_wires:
+        raise ConfigError(f"the layout names {len(layout)} qubits, the student needs {n_wires}")
+    if min(layout) < 0:
+        raise ConfigError(f"the layout names qubit {min(layout)}: qubits count from 0")
+    if len(set(layout)) != n_wires:
+        raise ConfigError("the layout names a qubit twice")
+
+
 def check_path(calibration: Calibration, path: Sequence[int], n_wires: int) -> None:
     """Refuse a path that is no connected line of usable couplers.
 
@@ -66,8 +82,7 @@ def check_path(calibration: Calibration, path: Sequence[int], n_wires: int) -> N
     ConfigError
         If it has other qubits than the chip, or a wrong number of them, or two that have no coupler.
     """
-    if len(path) != n_wires or len(set(path)) != n_wires:
-        raise ConfigError(f"the layout names {len(set(path))} qubits, the student needs {n_wires}")
+    check_layout(path, n_wires)
     unknown = [q for q in path if q not in calibration.qubits]
     if unknown:
         raise ConfigError(f"{calibration.chip} has no qubit {unknown[0]}")

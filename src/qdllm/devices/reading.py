@@ -91,8 +91,21 @@ def select(runs: Runs, inputs: npt.NDArray[np.int64]) -> Runs:
 
 
 def allot_shots(runs: Runs, shots: int, step: int = 1) -> npt.NDArray[np.int64]:
-    """Divide each input's shots over its branches in proportion, each a multiple of `step`, at least one."""
-    return np.maximum(np.rint(runs.weights * shots / step).astype(np.int64), 1) * step
+    """Divide each input's shots over its branches in proportion: multiples of `step`, at least one each.
+
+    Together they are `shots`, a multiple of `step` that is enough for all branches.
+    """
+    steps, inputs = shots // step, runs.inputs
+    spare = np.maximum(steps - np.bincount(inputs), 0)[inputs]
+    beyond = np.maximum(runs.weights * steps - 1, 0)
+    total = np.bincount(inputs, beyond)[inputs]
+    share = spare * beyond / np.where(total > 0, total, 1)
+    whole = np.floor(share)
+    left = spare - np.bincount(inputs, whole)[inputs]  # goes to the largest remainders
+    order = np.lexsort((whole - share, inputs))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order)) - np.searchsorted(inputs[order], inputs[order])
+    return np.asarray(step * (1 + whole + (rank < left)), dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from qdllm.devices.backends import Backend, check_request
+from qdllm.devices.backends import Backend, SimulatorBackend, check_request
 from qdllm.devices.batch import Counts
-from qdllm.devices.layout import best_path, check_path
+from qdllm.devices.layout import best_path, check_layout, check_path
 from qdllm.devices.lowering import lower
 from qdllm.devices.mitigation import Affine, AffineCorrection, ReadoutInversion, ZeroNoise
 from qdllm.devices.reading import Estimate, Linear, Readout, Runs, allot_shots, prepare, read, select
@@ -89,10 +89,7 @@ class ChipRunner:
         n_wires = self.lowered.n_wires
         if self.calibration is None:
             self.qubits = tuple(range(n_wires)) if self.layout is None else self.layout
-            if len(set(self.qubits)) != n_wires:
-                raise ConfigError(
-                    f"the layout names {len(set(self.qubits))} qubits, the student needs {n_wires}"
-                )
+            check_layout(self.qubits, n_wires)
         elif self.layout is None:
             self.qubits = best_path(self.calibration, self.lowered)
         else:
@@ -126,16 +123,55 @@ class ChipRunner:
         logits, one_shot = values @ self.weight.T + self.bias, np.zeros(2 * values.shape[1:])
         return Estimate(values, np.zeros_like(values), logits, none, one_shot)
 
-    def plan(self, n_inputs: int, shots: int) -> tuple[int, int]:
-        """Return how many circuits, and shots of all together, `measure` would run at most."""
-        n_circuits = n_inputs << self.lowered.n_coins
-        each = self.backend.limits.step * math.ceil(
-            shots / self.backend.limits.step / (1 << self.lowered.n_coins)
-        )
-        return n_circuits, n_circuits * each
+    @property
+    def n_branches(self) -> int:
+        """How many circuits an input is, at most."""
+        return 1 << self.lowered.n_coins
+
+    @property
+    def _least(self) -> int:
+        """Shots of an input, at least."""
+        return self.backend.limits.step * self.n_branches
+
+    @property
+    def _unit(self) -> int:
+        """What shots of an input are a multiple of."""
+        return self._least if self.backend.limits.uniform else self.backend.limits.step
+
+    def allowed(self, shots: int) -> int:
+        """Return the fewest shots of an input, so many at least, that the backend allows."""
+        return max(self._unit * math.ceil(shots / self._unit), self._least)
+
+    def check_shots(self, shots: int) -> None:
+        """Refuse a number of shots that the backend does not allow for an input.
+
+        Raises
+        ------
+        ConfigError
+            If it does not.
+        """
+        if shots != self.allowed(shots):
+            raise ConfigError(
+                f"{self.backend.name} takes multiples of {self._unit} shots, at least {self._least}, for an "
+                f"input of {self.n_branches} circuits, not {shots}"
+            )
+
+    def rounds(self, shots: int, first: int = 8) -> list[int]:
+        """Return the shots of each round of `measure_adaptively`: so many first, then as many again."""
+        found: list[int] = []
+        while (rest := shots - sum(found)) >= self._least:
+            found.append(min(sum(found) or self.allowed(first), rest))
+        return found
 
     def measure(self, inputs: Floats, shots: int, *, seed: int) -> Measured:
-        """Measure inputs, `shots` times each, their branches together."""
+        """Measure inputs, `shots` times each, their branches together.
+
+        Raises
+        ------
+        ConfigError
+            If the backend does not allow so many.
+        """
+        self.check_shots(shots)
         return self._run(prepare(self.lowered, inputs, self.qubits), shots, seed)
 
     def correct(self, inputs: Floats, shots: int, *, seed: int) -> Corrections:
@@ -149,7 +185,8 @@ class ChipRunner:
         """
         inversion = ReadoutInversion(self.qubits)
         batch = inversion.circuits()
-        readout = inversion.combine(self._send(batch, [self._allowed(shots)] * len(batch), seed))
+        shots = self.allowed(shots)
+        readout = inversion.combine(self._send(batch, [shots] * len(batch), seed))
         runs = prepare(self.lowered, inputs[:CALIBRATION_INPUTS], self.qubits)
         correction = AffineCorrection(runs, self.exact(inputs).values)
         measured = self._run(runs, shots, seed + 1)
@@ -182,22 +219,57 @@ class ChipRunner:
         """Measure each input until a rule says that it is enough, at most `shots` times.
 
         Rounds double the shots of the inputs that are left; `first` are those of the first round.
+
+        Raises
+        ------
+        ConfigError
+            If the backend does not allow so many shots.
         """
+        self.check_shots(shots)
         runs = prepare(self.lowered, inputs, self.qubits)
         parts: list[list[Counts]] = [[] for _ in runs.inputs]
-        left, done, number = np.arange(len(inputs)), 0, min(first, shots)
-        while len(left) and done < shots:
-            number = min(number, shots - done)
+        left, done = np.arange(len(inputs)), 0
+        for number in self.rounds(shots, first):
             circuits = np.flatnonzero(np.isin(runs.inputs, left))
             round_ = self._run(select(runs, left), number, seed + done)
             for circuit, counts in zip(circuits, round_.counts, strict=True):
                 parts[circuit].append(counts)
             done += number
-            number = done
             so_far = Measured(select(runs, left), [Counts.join(parts[circuit]) for circuit in circuits])
             found = self.estimate(so_far) if corrections is None else self.mitigate(so_far, corrections)
             left = left[~rule(found, done)]
+            if not len(left):
+                break
         return Measured(runs, [Counts.join(part) for part in parts])
+
+    def drifted(
+        self,
+        inputs: Floats,
+        shots: int,
+        calibration_inputs: Floats,
+        corrections: Corrections,
+        *,
+        times: int,
+        spread: float,
+    ) -> Iterator[dict[str, Estimate]]:
+        """Simulate chips whose every figure has drifted by a factor exp(N(0, spread²)) from the calibration.
+
+        Yields
+        ------
+        dict
+            ``raw``; ``corrected_before``, by corrections found before the drift; and ``corrected_anew``.
+        """
+        if self.calibration is None:
+            raise ConfigError(f"{self.backend.name} has no calibration that could drift")
+        for seed in range(times):
+            runner = self.on(SimulatorBackend("drifted", self.calibration.drifted(spread, seed)))
+            measured = runner.measure(inputs, shots, seed=seed)
+            anew = runner.correct(calibration_inputs, shots, seed=seed + 50)
+            yield {
+                "raw": runner.estimate(measured),
+                "corrected_before": runner.mitigate(measured, corrections),
+                "corrected_anew": runner.mitigate(measured, anew),
+            }
 
     def _read(
         self,
@@ -211,13 +283,10 @@ class ChipRunner:
     def _run(self, runs: Runs, shots: int, seed: int) -> Measured:
         limits = self.backend.limits
         if limits.uniform:
-            each = [self._allowed(math.ceil(shots / (1 << self.lowered.n_coins)))] * len(runs.batch)
+            each = [shots // self.n_branches] * len(runs.batch)
         else:
             each = allot_shots(runs, shots, limits.step).tolist()
         return Measured(runs, self._send(runs.batch, each, seed))
-
-    def _allowed(self, shots: int) -> int:
-        return self.backend.limits.step * math.ceil(shots / self.backend.limits.step)
 
     def _send(self, batch: Any, shots: Sequence[int], seed: int) -> list[Counts]:
         check_request(self.backend.name, self.backend.limits, batch, shots)

@@ -66,7 +66,8 @@ def _gain(estimate: Estimate, lead: Floats, error: Floats) -> Floats:
 
     They halve the variance of the lead, so the lead that they will show is normal around today's with half
     its variance. Where it is negative the other class is taken, which is then the likelier one by
-    tanh(|lead| / 2) of what the two have together.
+    tanh(|lead| / 2) of what the two have together. Of corrected values a part of the variance is not of
+    sampling and stays: for them this is an upper estimate.
     """
     ordered = np.sort(estimate.logits, axis=1)
     exponentials = np.exp(ordered - ordered[:, -1:])

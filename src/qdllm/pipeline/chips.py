@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
+import math
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from qdllm.devices import (
 from qdllm.devices.reading import Estimate
 from qdllm.encoders import Features
 from qdllm.errors import ConfigError
-from qdllm.files import write_json
+from qdllm.files import file_sha256, write_json
 from qdllm.pipeline.predict import check_labels, count_seen
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.student import Student, TextStudent
@@ -37,6 +40,8 @@ __all__ = ["ChipOptions", "calibration_angles", "run_on_chip", "to_angles"]
 
 _SCHEMA = {"name": "qdllm.devices", "version": 1}
 _DRAWN_INPUTS = 1024  # to calibrate on, at most; few of them are measured
+_SHOTS = 1024  # of a text
+_DRIFT = 0.2  # in the logarithm of each figure
 _CALIBRATION_SHOTS = 1024  # at least
 
 
@@ -46,8 +51,9 @@ class ChipOptions:
 
     Parameters
     ----------
-    shots : int
-        Of each text, its circuits together; at least 1.
+    shots : int, optional
+        Of each text, its circuits together; at least 1. By default 1,024, or the fewest above that the
+        backend allows.
     rows : int, optional
         Run only so many rows, drawn by the seed.
     layout : tuple of int, optional
@@ -63,14 +69,17 @@ class ChipOptions:
         shots; above 0. With both, until one of them says so.
     repeats : int
         Measure so many times, with seeds of their own.
+    drifts : int
+        Also simulate so many chips that have drifted from the calibration: each figure by a factor
+        exp(N(0, 0.2²)).
     seed : int
     yes : bool
         Run on a real chip although it costs something.
     resend : bool
-        Send jobs again whose fate is unknown.
+        Send jobs again whose fate is unknown, or that failed.
     """
 
-    shots: int = 1024
+    shots: int | None = None
     rows: int | None = None
     layout: tuple[int, ...] | None = None
     tolerance: float = 0.0
@@ -78,19 +87,20 @@ class ChipOptions:
     adaptive: float | None = None
     least_gain: float | None = None
     repeats: int = 1
+    drifts: int = 0
     seed: int = 0
     yes: bool = False
     resend: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name in ("shots", "repeats"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name, least in (("shots", 1), ("repeats", 1), ("drifts", 0), ("seed", 0)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ConfigError(f"{name} is {value}: it must be at least {least}")
         if self.rows is not None and self.rows < 1:
             raise ConfigError(f"rows is {self.rows}: it must be at least 1")
-        if self.tolerance < 0:
-            raise ConfigError(f"tolerance is {self.tolerance}: it must be at least 0")
+        if not 0 <= self.tolerance < math.inf:
+            raise ConfigError(f"tolerance is {self.tolerance}: it must be a finite number, at least 0")
         _ = self.stop_rule  # refuses what is out of range
 
     @property
@@ -119,7 +129,8 @@ def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: Chip
     dict
         Scores under ``exact``, ``sampled`` (shots without errors), ``raw``, ``mitigated`` and, where asked
         for or known, ``zero_noise``, ``adaptive`` and ``predicted`` (what the chip's calibration leads one
-        to expect); what was run and what it took. Written to ``devices/ID.json`` of the run as well.
+        to expect); accuracies of ``repeats`` and on chips that ``drift``; what was run and what it took.
+        Written to ``devices/ID.json`` of the run as well.
 
     Raises
     ------
@@ -137,16 +148,22 @@ def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: Chip
             np.random.default_rng(options.seed).choice(len(dataset), options.rows, replace=False)
         )
         dataset = dataset.take(chosen)
-    backend = make_backend(name, folder.devices / "jobs", resend=options.resend)
+    request = _request(path, dataset, name, options)
+    backend = make_backend(name, folder.devices / "jobs", request=request, resend=options.resend)
     runner = ChipRunner(student.model_, backend, options.layout, options.tolerance)
-    cost = _cost(runner, len(dataset), options)
+    shots = runner.allowed(_SHOTS) if options.shots is None else options.shots
+    runner.check_shots(shots)
+    if options.drifts and runner.calibration is None:
+        raise ConfigError(f"{name} has no calibration that could drift: leave out --drifts")
+    cost = _cost(runner, len(dataset), shots, options)
     if backend.is_real and not options.yes:
         raise ConfigError(
             f"{name} is a chip: {_in_words(cost)} would be run; give --yes to run them. Nothing was sent"
         )
     inputs = _angles(path, student, dataset)
     truth = [str(label) for label in dataset.labels or ()]
-    found = _measure(runner, inputs, calibration_angles(folder, student), truth, classes, options)
+    known = calibration_angles(folder, student)
+    found = _measure(runner, inputs, known, truth, classes, shots, options)
     made = datetime.datetime.now(tz=datetime.UTC)
     identity = f"{name.replace(':', '-').replace('/', '-')}-{made:%Y%m%dT%H%M%S}"
     result = {
@@ -156,7 +173,7 @@ def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: Chip
         "date": made.isoformat(timespec="seconds"),
         "backend": name,
         "is_real": backend.is_real,
-        "shots": options.shots,
+        "shots": shots,
         "options": {
             key: value for key, value in asdict(options).items() if key not in ("shots", "yes", "resend")
         },
@@ -174,15 +191,27 @@ def run_on_chip(path: str | Path, dataset: TextDataset, name: str, options: Chip
     return result
 
 
+def _request(path: str | Path, dataset: TextDataset, name: str, options: ChipOptions) -> str:
+    """Name what is to be measured: the same command, after a crash or tomorrow, is the same request."""
+    wanted = [
+        name,
+        file_sha256(student_folder(path) / "model.safetensors"),
+        dataset.row_ids,
+        [options.shots, options.layout, options.tolerance, options.seed],
+    ]
+    return sha256(json.dumps(wanted).encode()).hexdigest()[:16]
+
+
 def _measure(
     runner: ChipRunner,
     inputs: NDArray[np.float64],
     calibration_inputs: NDArray[np.float64],
     truth: list[str],
     classes: list[str],
+    shots: int,
     options: ChipOptions,
 ) -> dict[str, Any]:
-    shots, seed = options.shots, options.seed
+    seed = options.seed
     exact = runner.exact(inputs)
 
     def scored(estimate: Estimate) -> dict[str, Any]:
@@ -207,6 +236,13 @@ def _measure(
             "raw": [one["accuracy"] for one in raw],
             "mitigated": [one["accuracy"] for one in mitigated],
         }
+    if options.drifts:
+        found["drift"] = {"spread": _DRIFT}
+        for estimates in runner.drifted(
+            inputs, shots, calibration_inputs, corrections, times=options.drifts, spread=_DRIFT
+        ):
+            for way, estimate in estimates.items():
+                found["drift"].setdefault(way, []).append(scored(estimate)["accuracy"])
     if options.zero_noise:
         found["zero_noise"] = scored(runner.extrapolate(first, corrections.readout, shots, seed=seed + 3))
     if options.stop_rule is not None:
@@ -269,16 +305,17 @@ def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.asarray(student.model_.angles(torch.as_tensor(x, dtype=torch.float64)).numpy())
 
 
-def _cost(runner: ChipRunner, n_rows: int, options: ChipOptions) -> dict[str, Any]:
-    circuits, shots = runner.plan(n_rows, options.shots)
-    rounds = options.repeats + bool(options.zero_noise) + (options.stop_rule is not None)
-    more, more_shots = runner.plan(CALIBRATION_INPUTS, max(options.shots, _CALIBRATION_SHOTS))
-    circuits, shots = circuits * rounds + more + 2, shots * rounds + more_shots + 2 * _CALIBRATION_SHOTS
+def _cost(runner: ChipRunner, n_rows: int, shots: int, options: ChipOptions) -> dict[str, Any]:
+    times = options.repeats + bool(options.zero_noise)
+    rounds = 0 if options.stop_rule is None else len(runner.rounds(shots))
+    calibrating = runner.allowed(max(shots, _CALIBRATION_SHOTS))
+    circuits = runner.n_branches * (n_rows * (times + rounds) + CALIBRATION_INPUTS) + 2
+    all_shots = n_rows * shots * (times + bool(rounds)) + (CALIBRATION_INPUTS + 2) * calibrating
     service = getattr(runner.backend, "service", None)
     return {
         "circuits": circuits,
-        "shots": shots,
-        "cost": None if service is None else service.cost(circuits, shots),
+        "shots": all_shots,
+        "cost": None if service is None else service.cost(circuits, all_shots),
         "unit": None if service is None else service.unit,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdllm.devices.backends.base import Backend
+from qdllm.devices.backends.base import Backend, JobService
 from qdllm.devices.calibration import load_calibration
 from qdllm.errors import ConfigError
 from qdllm.extras import require
@@ -17,7 +17,7 @@ _KNOWN = (
 )
 
 
-def make_backend(name: str, jobs: Path, *, resend: bool = False) -> Backend:
+def make_backend(name: str, jobs: Path, *, request: str | None = None, resend: bool = False) -> Backend:
     """Return the backend of that name.
 
     Parameters
@@ -28,8 +28,10 @@ def make_backend(name: str, jobs: Path, *, resend: bool = False) -> Backend:
         ``braket:local``, Braket's simulator; ``ibm:NAME``, ``quafu:NAME`` and ``quafu-http:NAME``, services.
     jobs : path
         Where a service's jobs are written down.
+    request : str, optional
+        See `qdllm.devices.JobRunner`.
     resend : bool
-        Send jobs again whose fate is unknown.
+        Send jobs again whose fate is unknown, or that failed.
 
     Raises
     ------
@@ -63,7 +65,9 @@ def make_backend(name: str, jobs: Path, *, resend: bool = False) -> Backend:
         return fake_backend(rest)
     if kind == "braket":
         return _braket(name)
-    return _service(kind, rest, jobs, resend)
+    from qdllm.devices.jobs import JobRunner
+
+    return JobRunner(_service(kind, rest), jobs, request=request, resend=resend)
 
 
 def _braket(name: str) -> Backend:
@@ -75,17 +79,15 @@ def _braket(name: str) -> Backend:
     return QiskitBackend(name, provider.BraketLocalBackend())
 
 
-def _service(kind: str, rest: str, jobs: Path, resend: bool) -> Backend:
-    from qdllm.devices.jobs import JobRunner
-
+def _service(kind: str, rest: str) -> JobService:
     if kind == "ibm":
         from qdllm.devices.backends.ibm_backend import IbmService, connect
 
-        return JobRunner(IbmService(rest, connect()), jobs, resend=resend)
+        return IbmService(rest, connect())
     if kind == "quafu":
         from qdllm.devices.backends.quafu_backend import QuafuService
 
-        return JobRunner(QuafuService(rest), jobs, resend=resend)
+        return QuafuService(rest)
     from qdllm.devices.backends.quafu_http import QuafuHttpService
 
-    return JobRunner(QuafuHttpService(rest), jobs, resend=resend)
+    return QuafuHttpService(rest)
