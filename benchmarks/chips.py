@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from _chips.engine import compare_with_aer, count_gates, time_batch, time_simulators
 from _chips.kills import run_kills
-from _chips.students import CONFIDENCE, is_complete, measure, parts
+from _chips.students import CONFIDENCE, LEAST_GAIN, is_complete, measure, parts
 
 from qdllm.compare import Workers, available_cores, one_thread
 from qdllm.devices import load_calibration
@@ -122,7 +122,7 @@ def judge(results: dict[str, Any]) -> list[tuple[str, str, bool]]:
         wanted = f"mitigated accuracy at {shots} shots within {most} points of exact"
         bars.append((wanted, f"{lost:+.2f} points", bool(lost >= -most)))
     ways = {
-        "accuracy": ("until more gain little", "accuracy"),
+        "accuracy": (f"until more gain less than {LEAST_GAIN:g}", "accuracy"),
         "agreement": (f"until {CONFIDENCE:g} sure", "agreement with the exact student"),
     }
     for kind, (until, said) in ways.items():
@@ -170,20 +170,13 @@ def _exact(task: dict[str, Any]) -> float:
 def _share_of_fixed(task: dict[str, Any], kind: str) -> float:
     """Adaptive shots as a share of the fewest fixed ones that are as good; inf if half a point is lost."""
     by_gain = kind == "accuracy"
-    adaptive = task["least_gain"][_gain(task)] if by_gain else task["adaptive"][str(CONFIDENCE)]
+    adaptive = task["least_gain"][str(LEAST_GAIN)] if by_gain else task["adaptive"][str(CONFIDENCE)]
     ways = {"accuracy": "mitigated", "agreement": "agreement"}
     fixed = {int(shots): np.mean(found[ways[kind]]) for shots, found in task["shots"].items()}
     if adaptive[kind] < max(fixed.values()) - _MITIGATED["1024"] / 100:
         return float("inf")
     enough = [shots for shots, value in fixed.items() if value >= adaptive[kind] - _SAME]
     return float(adaptive["mean_shots"] / min(enough, default=max(fixed)))
-
-
-def _gain(task: dict[str, Any]) -> str:
-    """Return the largest least gain that holds the accuracy on validation rows."""
-    found = {gain: one["accuracy"] for gain, one in task["least_gain_validation"].items()}
-    enough = [gain for gain, value in found.items() if value >= max(found.values()) - _SAME]
-    return str(max(enough, key=float))
 
 
 def _few_shots(task: dict[str, Any]) -> float:
@@ -303,12 +296,6 @@ def _adaptive(tasks: dict[str, Any]) -> list[str]:
         "by the least gain: a text is left alone when as many shots again are expected to gain less than so "
         "many points of accuracy per 1,000 shots.",
         *_columns(tasks, "least_gain", _stopped),
-        "",
-        f"The same on validation rows. The largest least gain within {100 * _SAME:g} points of the best "
-        "there is what the bar looks at: "
-        + ", ".join(f"{float(_gain(task)):g} on {name}" for name, task in tasks.items())
-        + ".",
-        *_columns(tasks, "least_gain_validation", _stopped),
         "",
         "By the confidence at which a text's class is decided:",
         *_columns(tasks, "adaptive", _stopped),

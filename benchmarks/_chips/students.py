@@ -24,11 +24,10 @@ from qdllm.teachers import SoftLabels
 
 _CALIBRATION_SHOTS = 1024
 _FIXED = (8, 16, 32, 64, 128, 256, 512, 1024)
-CONFIDENCE = 0.99
-"""What the bars look at, settled beforehand: test rows choose nothing."""
+CONFIDENCE, LEAST_GAIN = 0.99, 1.0
+"""What the bars look at, settled on validation rows: test rows choose nothing."""
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _LEAST_GAINS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
-_JUDGED = 4  # repetitions on validation rows, at most
 _DRIFT, _DRIFTS = 0.2, 5
 # For few shots: five CZs, and angles that begin where they are steep and saturate, where a measured qubit has
 # hardly any variance. Chosen on validation rows of topic, news, hiding and reviews.
@@ -46,7 +45,6 @@ _WANTED = {
     "drift": [""],
     "adaptive": [str(confidence) for confidence in _CONFIDENCES],
     "least_gain": [str(gain) for gain in _LEAST_GAINS],
-    "least_gain_validation": [str(gain) for gain in _LEAST_GAINS],
     "about": [""],
 }
 """All that is measured of a task, in about the order of how long it takes, and what there is of each kind."""
@@ -91,7 +89,7 @@ class Part:
     calibration : str
     rows, repeats : int
         Test rows at most, and repetitions.
-    kind : {"few_shots", "adaptive", "least_gain", "least_gain_validation", "shots", "drift", "about"}
+    kind : {"few_shots", "adaptive", "least_gain", "shots", "drift", "about"}
     which : str
         The number of shots, the confidence, the least gain or the student for few shots; empty for the
         other kinds.
@@ -145,7 +143,6 @@ def measure(part: Part) -> Any:
         "shots": lambda: chip.repeated(int(which), repeats),
         "adaptive": lambda: chip.adaptively(StopRule(confidence=float(which)), repeats),
         "least_gain": lambda: chip.adaptively(StopRule(least_gain=float(which)), repeats),
-        "least_gain_validation": lambda: _judge(part, chip.student),
         "drift": lambda: chip.drifted(1024),
         "about": chip.about,
     }
@@ -232,13 +229,6 @@ class _Chip:
             for way, estimate in estimates.items():
                 found.setdefault(way, []).append(self.accuracy(estimate.logits))
         return found
-
-
-def _judge(part: Part, student: Student) -> dict[str, float]:
-    """Score a least gain on validation rows."""
-    data = _rows(part.run)
-    chip = _Chip(student, data, data.validation(), part.calibration)
-    return chip.adaptively(StopRule(least_gain=float(part.which)), min(part.repeats, _JUDGED))
 
 
 def _few_shots(part: Part) -> dict[str, Any]:
