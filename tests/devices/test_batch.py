@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qdllm.devices import CircuitBatch, Counts, lower
-from qdllm.devices.batch import fold, state_preparations
+from qdllm.devices.batch import fold, repeats, state_preparations
 from qdllm.errors import BackendError
 
 from .small_chips import bound_student
@@ -74,3 +74,16 @@ def test_malformed_counts_are_refused(counts):
 def test_state_preparations_are_all_0_and_all_1():
     batch = state_preparations((4, 5, 6))
     assert batch.angles.tolist() == [[0.0] * 3, [np.pi] * 3]
+
+
+@pytest.mark.parametrize("counts", [{"00": 0}, {"00": 0, "11": 0}])
+def test_counts_of_nothing_are_refused(counts):
+    with pytest.raises(BackendError, match="malformed counts: no outcome was seen at all"):
+        Counts.from_keys(counts, 2)
+
+
+def test_only_a_two_qubit_gate_right_after_itself_repeats_it(batch):
+    plain = batch.physical(0)
+    assert not any(again for _, again in repeats(plain))
+    folded = CircuitBatch(fold(batch.circuit), batch.angles, batch.layout).physical(0)
+    assert sum(again for _, again in repeats(folded)) == 2 * sum(len(g.qubits) == 2 for g in plain.gates)

@@ -66,6 +66,9 @@ def test_a_calibration_survives_saving(baihua, tmp_path):
         (lambda c: c["couplers"][0].pop("fidelity"), "coupler 0-1: fidelity is None"),
         (lambda c: c["couplers"][0].update(qubits=[0, 999]), "two qubits of the calibration"),
         (lambda c: c.pop("schema"), "not a calibration"),
+        (lambda c: c["qubits"][4].update(index=float("inf")), "index is inf"),
+        (lambda c: c["qubits"][4].update(t1_us=float("nan")), "qubit 4: t1_us is nan"),
+        (lambda c: c["couplers"][0].update(qubits=[[0], 1]), "two qubits of the calibration"),
     ],
 )
 def test_missing_and_wrong_fields_are_named(baihua, change, message):
@@ -73,6 +76,12 @@ def test_missing_and_wrong_fields_are_named(baihua, change, message):
     change(content)
     with pytest.raises(ConfigError, match=message):
         Calibration.from_dict(content, "chip.json")
+
+
+def test_a_coupler_worse_than_none_is_never_used_however_the_chip_drifts():
+    chip = line(3, fidelity=[0.99, 0.1])
+    assert set(chip.usable()) == {(0, 1)}
+    assert all(set(chip.drifted(1.0, seed).usable()) <= {(0, 1)} for seed in range(20))
 
 
 def test_an_unknown_calibration_is_refused():

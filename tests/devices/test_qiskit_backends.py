@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from qdllm.devices import CircuitBatch, JobRunner, best_path, lower, make_backend
+from qdllm.devices.batch import fold
 from qdllm.errors import BackendError, ConfigError, CredentialsError
+from qdllm.files import read_json
 from qdllm.simulate import StatevectorSimulator
 
 from .small_chips import bound_student
@@ -59,6 +61,20 @@ def test_a_fake_backend_runs_on_its_best_path(lowered, tmp_path):
     assert all((min(p), max(p)) in calibration.usable() for p in pairwise(path))
     assert max(distances(batch, counts)) < 0.15  # noisy, and the right way round
     assert [c.shots for c in counts] == [4000, 4000]
+
+
+def test_a_folded_circuit_still_has_three_times_the_two_qubit_gates_when_qiskit_has_compiled_it(lowered):
+    provider = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+    from qdllm.devices.backends.qiskit_backend import transpiled
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        chip = provider.FakeManilaV2()
+        batch = batch_on(lowered, (0, 1, 2))
+        folded = CircuitBatch(fold(batch.circuit), batch.angles, batch.layout)
+        plain, thrice = (transpiled(b, chip, 0)[0].num_nonlocal_gates() for b in (batch, folded))
+    assert plain > 0
+    assert thrice == 3 * plain
 
 
 def test_an_unknown_fake_backend_is_named(tmp_path):
@@ -136,6 +152,40 @@ def test_ibms_sampler_runs_jobs_that_are_found_by_their_tag(lowered, tmp_path):
             service.counts("gone", 3)
         with pytest.raises(ConfigError, match=r"ibm:ibm_nowhere: No backend matches ibm_nowhere$"):
             IbmService("ibm_nowhere", account)
+
+
+def test_what_ibm_refuses_is_said_at_once_and_stays_planned(lowered, tmp_path):
+    provider = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+    from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+    from qiskit_ibm_runtime.exceptions import IBMRuntimeError
+
+    from qdllm.devices.backends.ibm_backend import IbmService
+
+    def refuse(circuits, shots):
+        """Raise as the client does: of the request's error only the context is left."""
+        tried.append(shots)
+        try:
+            raise RequestsApiError("quota exceeded", status_code=403)
+        except RequestsApiError as error:
+            raise IBMRuntimeError(f"Failed to run program: {error}") from None
+
+    def refusing_sampler(mode):
+        made = sampler(mode=mode)
+        made.run = refuse
+        return made
+
+    tried = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        service = IbmService("ibm_manila", Account(provider.FakeManilaV2()))
+        sampler, service._sampler = service._sampler, refusing_sampler
+        batch = batch_on(lowered, best_path(service.calibration(), lowered))
+        with pytest.raises(BackendError, match=r"ibm:ibm_manila refused: .*quota exceeded"):
+            JobRunner(service, tmp_path, sleep=lambda seconds: None).run(batch, [2000] * 2, seed=0)
+        assert tried == [2000]
+        with pytest.raises(ConfigError, match="up to 100000, not 200000"):
+            JobRunner(service, tmp_path).run(batch, [200_000] * 2, seed=0)
+    assert {read_json(path)["state"] for path in tmp_path.glob("*.json")} == {"planned"}
 
 
 def test_a_missing_key_is_named(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qdllm.devices import CircuitBatch, lower, make_backend
+from qdllm.devices.batch import fold
 from qdllm.errors import BackendError, ConfigError, CredentialsError, JobUnknownError
 from qdllm.files import read_json
 
@@ -40,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer({"status": 201, "message": "token error"})
         if path == "get_backends/":
             status = "Offline" if server.fault == "offline" else "Online"
+            if server.fault == "no systems":
+                return self.answer({"status": 200, "data": [{"system_name": "ScQ-P10"}]})
             return self.answer({"status": 200, "data": [{**SYSTEM, "status": status}]})
         if path == "scq_kit_asyc/":
             if server.fault == "quota":
@@ -137,3 +140,38 @@ def test_what_is_wrong_before_anything_is_sent(server, tmp_path, monkeypatch):
     with pytest.raises(CredentialsError, match="QUAFU_API_TOKEN is not set"):
         runner(tmp_path)
     assert not server.jobs
+
+
+@pytest.mark.parametrize("key", ["SECRET\rtoken", "SECRET\u3042", "SECRET token\n\nX"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(server, tmp_path, monkeypatch, key):
+    monkeypatch.setenv("QUAFU_API_TOKEN", key)
+    with pytest.raises(CredentialsError, match="QUAFU_API_TOKEN holds characters that no key has") as caught:
+        runner(tmp_path)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_white_space_around_a_key_does_not_matter(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("QUAFU_API_TOKEN", "token\r\n")
+    assert runner(tmp_path).limits.n_qubits == 10
+
+
+def test_an_address_without_a_scheme_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("QUAFU_API_TOKEN", "token")
+    monkeypatch.setenv("QUAFU_HTTP_URL", "quafu.example")
+    with pytest.raises(ConfigError, match=r"QUAFU_HTTP_URL is 'quafu\.example'"):
+        runner(tmp_path)
+
+
+def test_an_answer_without_systems_is_shown(server, tmp_path):
+    server.fault = "no systems"
+    with pytest.raises(BackendError, match=r"answered .* nothing was submitted"):
+        runner(tmp_path)
+
+
+def test_folded_circuits_are_kept_from_the_services_compiler(server, batch, tmp_path):
+    folded = CircuitBatch(fold(batch.circuit), batch.angles, batch.layout)
+    runner(tmp_path).run(folded, [500, 500], seed=0)
+    program = server.jobs["T0"]["qtasm"]
+    assert program.count("cz ") == 3 * batch.qasm2(0).count("cz ")
+    assert program.count("barrier ") == 2 * batch.qasm2(0).count("cz ")
+    assert "barrier" not in batch.qasm2(0)

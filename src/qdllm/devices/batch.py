@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +14,7 @@ from qdllm.circuits import Circuit, Gate, input_symbol, to_native
 from qdllm.devices.pairs import zyz
 from qdllm.errors import BackendError
 
-__all__ = ["CircuitBatch", "Counts", "fold", "state_preparations"]
+__all__ = ["CircuitBatch", "Counts", "fold", "repeats", "state_preparations"]
 
 _HALF_TURNS = {"RX": np.array([[0, -1j], [-1j, 0]]), "RY": np.array([[0, -1], [1, 0]])}
 _TINY = 1e-9  # radians: a rotation that need not be sent
@@ -50,7 +50,8 @@ class Counts:
         Raises
         ------
         BackendError
-            If a key is no bit string of `n_wires` characters, or a number is not a whole one of at least 0.
+            If a key is no bit string of `n_wires` characters, a number is not a whole one of at least 0, or
+            all are 0.
         """
         if not isinstance(counts, Mapping) or not counts:
             raise BackendError(f"{where}: no counts came back, but {counts!r:.80}")
@@ -61,6 +62,8 @@ class Counts:
                 )
             if isinstance(number, bool) or not isinstance(number, int) or number < 0:
                 raise BackendError(f"{where}: malformed counts: {key} was seen {number!r:.80} times")
+        if not any(counts.values()):
+            raise BackendError(f"{where}: malformed counts: no outcome was seen at all")
         states = np.array([int(key, 2) for key in counts], dtype=np.int64)
         return cls(states, np.array(list(counts.values()), dtype=np.int64))
 
@@ -114,11 +117,11 @@ class CircuitBatch:
         circuit = self.physical(row)
         lines = ["OPENQASM 2.0;", 'include "qelib1.inc";', f"qreg q[{max(self.layout) + 1}];"]
         lines.append(f"creg c[{circuit.n_qubits}];")
-        for gate in circuit.gates:
+        for gate, again in repeats(circuit):
             angles = f"({gate.angles[0].constant!r})" if gate.angles else ""
-            lines.append(
-                f"{gate.name.lower()}{angles} {','.join(f'q[{self.layout[w]}]' for w in gate.qubits)};"
-            )
+            qubits = ",".join(f"q[{self.layout[w]}]" for w in gate.qubits)
+            lines += [f"barrier {qubits};"] * again
+            lines.append(f"{gate.name.lower()}{angles} {qubits};")
         lines += [f"measure q[{q}] -> c[{w}];" for w, q in enumerate(self.layout)]
         return "\n".join(lines) + "\n"
 
@@ -127,6 +130,18 @@ def fold(circuit: Circuit) -> Circuit:
     """Put three CNOTs in the place of each: the same circuit with three times the two-qubit errors."""
     gates = [copy for gate in circuit.gates for copy in ([gate] * 3 if len(gate.qubits) == 2 else [gate])]
     return Circuit(circuit.n_qubits, gates, circuit.name)
+
+
+def repeats(circuit: Circuit) -> Iterator[tuple[Gate, bool]]:
+    """Yield each gate, and whether it repeats a two-qubit gate that is the last on both its qubits.
+
+    A compiler that sees two such gates cancels them, and with them the errors that a folded circuit is made
+    for, unless a barrier stands between.
+    """
+    last: dict[int, Gate] = {}
+    for gate in circuit.gates:
+        yield gate, len(gate.qubits) == 2 and all(last.get(qubit) == gate for qubit in gate.qubits)
+        last |= dict.fromkeys(gate.qubits, gate)
 
 
 def state_preparations(layout: tuple[int, ...]) -> CircuitBatch:

@@ -23,6 +23,7 @@ CALIBRATIONS = ("baihua",)
 """Calibrations that come with the package."""
 
 _SCHEMA = {"name": "qdllm.calibration", "version": 1}
+_LEAST_FIDELITY = 0.25  # that of a gate which leaves nothing of the state
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Qubit:
 
 @dataclass(frozen=True)
 class Coupler:
-    """One coupler: its two qubits and the average fidelity of CZ; 0 where it cannot be used."""
+    """One coupler: its two qubits and the average fidelity of CZ; less than 1/4 where it cannot be used."""
 
     qubits: tuple[int, int]
     fidelity: float
@@ -91,7 +92,7 @@ class Calibration:
         return {
             (min(c.qubits), max(c.qubits)): c.fidelity
             for c in self.couplers
-            if c.fidelity > 0.0 and set(c.qubits) <= set(self.qubits)
+            if c.fidelity >= _LEAST_FIDELITY and set(c.qubits) <= set(self.qubits)
         }
 
     def noise(self, layout: Sequence[int]) -> NoiseModel:
@@ -132,7 +133,7 @@ class Calibration:
             for number, q in self.qubits.items()
         }
         couplers = tuple(
-            replace(c, fidelity=1 - scaled(1 - c.fidelity, 0.7) if c.fidelity > 0 else 0.0)
+            replace(c, fidelity=1 - scaled(1 - c.fidelity, 0.7)) if c.fidelity >= _LEAST_FIDELITY else c
             for c in self.couplers
         )
         return replace(
@@ -183,7 +184,7 @@ class Calibration:
         couplers = []
         for entry in _entries(content, "couplers", where):
             pair = entry.get("qubits")
-            if not isinstance(pair, list) or len(pair) != 2 or not set(pair) <= set(qubits):
+            if not isinstance(pair, list) or len(pair) != 2 or not all(q in [*qubits] for q in pair):
                 raise ConfigError(
                     f"{where}: a coupler joins {pair!r}: two qubits of the calibration are needed"
                 )
@@ -233,6 +234,8 @@ def _text(content: Mapping[str, Any], name: str, where: str) -> str:
 
 def _number(content: Mapping[str, Any], name: str, where: str, low: float, high: float) -> float:
     value = content.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ConfigError(f"{where}: {name} is {value!r}: a number from {low:g} to {high:g} is needed")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        number = float(value)
+        if low <= number <= high:
+            return number
+    raise ConfigError(f"{where}: {name} is {value!r}: a number from {low:g} to {high:g} is needed")

@@ -86,9 +86,11 @@ class JobRunner:
 
     def calibration(self) -> Calibration | None:
         """Return the calibration that the request was planned with, else the chip's present one, if any."""
-        if self._planned_with is not None and self._planned_with.is_file():
+        if self._planned_with is None:
+            return self._ask(self.service.calibration)
+        if self._planned_with.is_file():
             return load_calibration(self._planned_with)
-        if self._present is None:
+        if self._present is None:  # one that comes meanwhile is not what the layout was chosen by
             self._present = self._ask(self.service.calibration)
         return self._present
 

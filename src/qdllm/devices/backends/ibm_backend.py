@@ -51,7 +51,12 @@ class IbmService:
         self.is_real = not self._backend.configuration().simulator
         if not self._backend.status().operational:
             raise BackendError(f"{self.name} is offline: nothing was submitted")
-        self.limits = Limits(n_qubits=self._backend.num_qubits, uniform=True, most_circuits=1000)
+        self.limits = Limits(
+            n_qubits=self._backend.num_qubits,
+            most_shots=getattr(self._backend.configuration(), "max_shots", None),
+            uniform=True,
+            most_circuits=1000,
+        )
 
     def submit(self, batch: CircuitBatch, shots: Sequence[int], tag: str) -> str:
         """Send one job, our tag among its tags."""
@@ -117,7 +122,7 @@ def connect() -> Any:
         If ``qiskit-ibm-runtime`` is not installed.
     """
     runtime = require("qiskit_ibm_runtime", "ibm", "IBM Quantum")
-    key = os.environ.get(_KEY)
+    key = os.environ.get(_KEY, "").strip()
     if not key:
         raise CredentialsError(f"ibm: {_KEY} is not set; get a key from IBM Quantum Platform")
     try:
@@ -131,11 +136,19 @@ def connect() -> Any:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Return whether the service answered that it would not take the job."""
-    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(
-        error, "status_code", None
-    )
-    return type(error).__name__ == "IBMInputValueError" or (status is not None and 400 <= int(status) < 500)
+    """Return whether the service answered that it would not take the job.
+
+    The client raises an error of its own from that of the request, which holds the status.
+    """
+    if type(error).__name__ == "IBMInputValueError":
+        return True
+    cause: BaseException | None = error
+    while cause is not None:
+        for holder in (cause, getattr(cause, "response", None)):
+            if 400 <= (getattr(holder, "status_code", None) or 0) < 500:
+                return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _first_line(error: Exception) -> str:

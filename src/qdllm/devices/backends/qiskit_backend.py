@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qdllm.devices.backends.base import Limits
-from qdllm.devices.batch import CircuitBatch, Counts
+from qdllm.devices.batch import CircuitBatch, Counts, repeats
 from qdllm.devices.calibration import Calibration, Coupler, Qubit
 from qdllm.errors import ConfigError
 from qdllm.extras import require
@@ -79,7 +79,9 @@ def to_qiskit(batch: CircuitBatch, row: int) -> Any:
     """Return one circuit, on its wires, as a Qiskit ``QuantumCircuit`` that measures wire w into bit w."""
     qiskit = require("qiskit", "qiskit", "a Qiskit backend")
     circuit = qiskit.QuantumCircuit(len(batch.layout), len(batch.layout))
-    for gate in batch.physical(row).gates:
+    for gate, again in repeats(batch.physical(row)):
+        if again:
+            circuit.barrier(*gate.qubits)
         getattr(circuit, gate.name.lower())(*(angle.constant for angle in gate.angles), *gate.qubits)
     circuit.measure(range(len(batch.layout)), range(len(batch.layout)))
     return circuit
@@ -151,8 +153,5 @@ def calibration_from_target(target: Any, chip: str) -> Calibration | None:
         one_qubit_ns=sorted(singles)[len(singles) // 2] * 1e9,
         two_qubit_ns=sorted(durations)[len(durations) // 2] * 1e9,
         qubits=qubits,
-        couplers=tuple(
-            Coupler(pair, fidelity if fidelity >= 0.25 else 0.0)
-            for pair, fidelity in sorted(fidelities.items())
-        ),
+        couplers=tuple(Coupler(pair, fidelity) for pair, fidelity in sorted(fidelities.items())),
     )

@@ -49,7 +49,7 @@ class QuafuService:
         self.name = f"quafu:{target}"
         self._target = target
         self.is_real = not target.endswith("sim")
-        key = os.environ.get(_KEY)
+        key = os.environ.get(_KEY, "").strip()
         if not key:
             raise CredentialsError(f"{self.name}: {_KEY} is not set; get a key from Quafu's website")
         try:
@@ -86,12 +86,14 @@ class QuafuService:
             if found.status() not in _FINAL:
                 return None
             results = found.results()
+        where = f"{self.name}: job {job}"
+        failed = [result for result in results if not result.ok]
+        if failed:
+            reason = (failed[0].error or {}).get("category") or failed[0].status
+            some = "" if len(failed) == len(results) else f", {len(failed)} of {len(results)} circuits"
+            raise BackendError(f"{where} failed{some}: {reason}")
         counts = []
         for result in results:
-            if not result.ok:
-                reason = (result.error or {}).get("category") or result.status
-                raise BackendError(f"{self.name}: job {job} failed: {reason}")
-            where = f"{self.name}: job {job}"
             if result.bit_order != "c0_rightmost":
                 raise BackendError(f"{where}: malformed counts: bits are in the order {result.bit_order!r}")
             counts.append(Counts.from_keys(result.counts, n_wires, where))

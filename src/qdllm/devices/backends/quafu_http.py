@@ -48,22 +48,32 @@ class QuafuHttpService:
 
     def __init__(self, target: str) -> None:
         self.name = f"quafu-http:{target}"
-        key = os.environ.get(_KEY)
-        if not key:
+        self._key = os.environ.get(_KEY, "").strip()
+        if not self._key:
             raise CredentialsError(f"{self.name}: {_KEY} is not set")
-        self._key = key
-        self._url = os.environ.get(_URL, _DEFAULT_URL).rstrip("/") + "/qbackend/"
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise CredentialsError(f"{self.name}: {_KEY} holds characters that no key has")
+        url = os.environ.get(_URL, _DEFAULT_URL)
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise ConfigError(f"{_URL} is {url!r}: an address that begins with http:// or https:// is needed")
+        self._url = url.rstrip("/") + "/qbackend/"
         try:
-            systems = self._post("get_backends/", {})["data"]
+            answer = self._post("get_backends/", {})
         except ConnectionError as error:
             raise BackendError(f"{self.name} cannot be reached ({error}); nothing was submitted") from error
-        found = {system["system_name"]: system for system in systems}
+        try:
+            found = {
+                system["system_name"]: (system["system_id"], system["status"], system["qubits"])
+                for system in answer["data"]
+            }
+        except (KeyError, TypeError) as error:
+            raise BackendError(f"{self.name} answered {answer!r:.80}; nothing was submitted") from error
         if target not in found:
             raise ConfigError(f"{self.name}: there is no {target!r}, but {', '.join(sorted(found))}")
-        if str(found[target]["status"]).lower() not in ("online", "none service"):
-            raise BackendError(f"{self.name} is {found[target]['status']}: nothing was submitted")
-        self._system = found[target]["system_id"]
-        self.limits = Limits(n_qubits=found[target]["qubits"], most_circuits=1)
+        self._system, status, n_qubits = found[target]
+        if str(status).lower() not in ("online", "none service"):
+            raise BackendError(f"{self.name} is {status}: nothing was submitted")
+        self.limits = Limits(n_qubits=n_qubits, most_circuits=1)
 
     def submit(self, batch: CircuitBatch, shots: Sequence[int], tag: str) -> str:
         """Send one circuit, for the service to place and compile."""
