@@ -125,7 +125,7 @@ def test_shots_that_a_chip_does_not_allow_are_refused_before_anything_is_sent(tm
     model, inputs = trained_model
     chip = ChipRunner(model, runner(Vendor(line(6), Limits(step=1024)), tmp_path))
     with pytest.raises(
-        ConfigError, match="multiples of 1024 shots, at least 2048, for an input of 2 circuits"
+        ConfigError, match="at least 2048 shots in multiples of 1024 for an input of 2 circuits, not 64"
     ):
         chip.measure(inputs, 64, seed=0)
     with pytest.raises(ConfigError, match="not 2500"):

@@ -187,7 +187,7 @@ def test_a_chip_costs_something_and_needs_yes(run_folder, call, monkeypatch):
     assert_within_estimate(json.loads(out))
     status, _, err = call(*words, "--yes", "--shots", 1024)
     assert status == 2
-    assert "takes multiples of 1024 shots, at least 2048" in err
+    assert "takes at least 2048 shots in multiples of 1024" in err
     server.close()
 
 

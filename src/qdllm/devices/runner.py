@@ -151,9 +151,10 @@ class ChipRunner:
             If it does not.
         """
         if shots != self.allowed(shots):
+            multiples = "" if self._unit == 1 else f" in multiples of {self._unit}"
             raise ConfigError(
-                f"{self.backend.name} takes multiples of {self._unit} shots, at least {self._least}, for an "
-                f"input of {self.n_branches} circuits, not {shots}"
+                f"{self.backend.name} takes at least {self._least} shots{multiples} for an input of "
+                f"{self.n_branches} circuits, not {shots}"
             )
 
     def rounds(self, shots: int, first: int = 8) -> list[int]:
