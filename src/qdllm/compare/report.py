@@ -26,6 +26,7 @@ _PARTS = {
 }
 _PLOTS = {"bytes": ("bytes", "bytes on disk"), "time": ("microseconds_256", "µs a text, in batches of 256")}
 _MARKERS = {"student": "D", "control": "o", "baseline": "s"}
+_NAME_WIDTH, _NAME_HEIGHT = 100.0, 9.5  # room for a name in a plot, in points
 
 
 def in_points(entry: Found) -> str:
@@ -147,7 +148,7 @@ def write_plots(found: Found, folder: Path, *, title: str) -> list[Path]:
 
     paths = []
     for kind, (cost, label) in _PLOTS.items():
-        figure = Figure(figsize=(11, 4.5), layout="constrained")
+        figure = Figure(figsize=(11, 6), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, suffix, which in zip(
             panels, ("", "_with_encoder"), ("alone", "with its encoder"), strict=True
@@ -170,12 +171,31 @@ def _draw(axes: Any, found: Found, cost: str) -> None:
     }
     for name, point in points.items():
         axes.plot(*point, _MARKERS[found["contenders"][name]["group"]])
-        axes.annotate(name, point, xytext=(5, 3), textcoords="offset points", fontsize=8)
     if points:
         costs = [x for x, _ in points.values()]
         axes.set_xscale("log" if max(costs) > 3 * min(costs) else "linear")
         axes.plot(*zip(*pareto_front(list(points.values())), strict=True), color="grey", lw=0.8, zorder=0)
-        axes.margins(x=0.15)
+        axes.margins(x=0.25)
+        _name(axes, points)
+
+
+def _name(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each name beside its point, and above what is written there already, with a line to the point."""
+    axes.figure.draw_without_rendering()  # settles what lies where
+    size = 72 / axes.figure.dpi
+    places = {name: size * axes.transData.transform(point) for name, point in points.items()}
+    written: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
+        height = y
+        for other_x, other_height in sorted(written, key=lambda place: place[1]):
+            if abs(x - other_x) < _NAME_WIDTH and abs(height - other_height) < _NAME_HEIGHT:
+                height = other_height + _NAME_HEIGHT
+        written.append((x, height))
+        line = {"arrowstyle": "-", "color": "grey", "lw": 0.5} if height > y else None
+        offset = (10 if line else 5, height - y - 3)
+        axes.annotate(
+            name, points[name], xytext=offset, textcoords="offset points", fontsize=8, arrowprops=line
+        )
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
