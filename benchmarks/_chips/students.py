@@ -29,11 +29,15 @@ CONFIDENCE, LEAST_GAIN = 0.99, 1.0
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _LEAST_GAINS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
 _DRIFT, _DRIFTS = 0.2, 5
+FEW = 8
+"""Shots of a text that a student for few shots is trained for."""
+_FEW_LEAST_GAINS = (200.0, 100.0, 50.0, 20.0, 10.0, 5.0)
+_FEW_FIRST = 2
 # For few shots: five CZs, and angles that begin where they are steep and saturate, where a measured qubit has
 # hardly any variance. Chosen on validation rows of topic, news, hiding and reviews.
 _FEW_GATES = {"ansatz": "brick", "n_layers": 1, "encoding": "tanh", "weight_decay": 3.0, "phases": 0.0}
 _FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
-    "8 shots": {"noise": {"shots": 8}},
+    "8 shots": {"noise": {"shots": FEW}},
     "8 shots on the chip": {},
     "8 shots on the chip, few gates": _FEW_GATES,
 }
@@ -42,6 +46,7 @@ _FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
 _WANTED = {
     "shots": [str(shots) for shots in _FIXED],
     "few_shots": list(_FOR_FEW_SHOTS),
+    "few_shots_adaptive": [""],
     "drift": [""],
     "adaptive": [str(confidence) for confidence in _CONFIDENCES],
     "least_gain": [str(gain) for gain in _LEAST_GAINS],
@@ -89,7 +94,7 @@ class Part:
     calibration : str
     rows, repeats : int
         Test rows at most, and repetitions.
-    kind : {"few_shots", "adaptive", "least_gain", "shots", "drift", "about"}
+    kind : {"few_shots", "few_shots_adaptive", "adaptive", "least_gain", "shots", "drift", "about"}
     which : str
         The number of shots, the confidence, the least gain or the student for few shots; empty for the
         other kinds.
@@ -137,6 +142,8 @@ def measure(part: Part) -> Any:
     """Measure one part."""
     if part.kind == "few_shots":
         return _few_shots(part)
+    if part.kind == "few_shots_adaptive":
+        return _few_shots_adaptive(part)
     chip = _run_chip(part.run, part.calibration, part.rows)
     which, repeats = part.which, part.repeats
     ways: dict[str, Callable[[], Any]] = {
@@ -204,11 +211,11 @@ class _Chip:
             found["agreement"].append(self.agreement(mitigated))
         return found
 
-    def adaptively(self, rule: StopRule, repeats: int) -> dict[str, float]:
+    def adaptively(self, rule: StopRule, repeats: int, first: int = 8) -> dict[str, float]:
         shots, accuracies, agreements = [], [], []
         for repeat in range(repeats):
             measured = self.runner.measure_adaptively(
-                self.inputs, _FIXED[-1], self.corrections, rule, seed=500 + 10 * repeat
+                self.inputs, _FIXED[-1], self.corrections, rule, seed=500 + 10 * repeat, first=first
             )
             shots.append(float(measured.shots.mean()))
             mitigated = self.runner.mitigate(measured, self.corrections).logits
@@ -232,15 +239,42 @@ class _Chip:
 
 
 def _few_shots(part: Part) -> dict[str, Any]:
-    """Train a student for 8 shots and score it there; on validation rows too, by which one is chosen."""
+    """Score a student for few shots at that number; on validation rows too, by which one is chosen."""
+    data, student = _rows(part.run), _train_for_few_shots(part, part.which)
+    chip = _Chip(student, data, data.test(part.rows, seed=0), part.calibration)
+    judged = _Chip(student, data, data.validation(), part.calibration).repeated(FEW, part.repeats)
+    return {
+        "exact": chip.accuracy(chip.exact.logits),
+        "validation": judged["mitigated"],
+        **chip.repeated(FEW, part.repeats),
+    }
+
+
+def _few_shots_adaptive(part: Part) -> dict[str, float]:
+    """Score the student with few gates with adaptive shots that are few in the mean.
+
+    The least gain is the smallest with which validation rows take no more than that.
+    """
+    data, student = _rows(part.run), _train_for_few_shots(part, [*_FOR_FEW_SHOTS][-1])
+    judged = _Chip(student, data, data.validation(), part.calibration)
+    gain = min(
+        gain
+        for gain in _FEW_LEAST_GAINS
+        if judged.adaptively(StopRule(least_gain=gain), 1, _FEW_FIRST)["mean_shots"] <= FEW
+    )
+    chip = _Chip(student, data, data.test(part.rows, seed=0), part.calibration)
+    return {"least_gain": gain, **chip.adaptively(StopRule(least_gain=gain), part.repeats, _FEW_FIRST)}
+
+
+def _train_for_few_shots(part: Part, which: str) -> Student:
     data = _rows(part.run)
     config = RunConfig.from_toml(part.run / "config.toml", {})
     saved = Student.from_pretrained(part.run / "student")
     rows = np.flatnonzero(data.parts != "test")
     own = {**config.student.model_dump(exclude_none=True), "encoding": saved.encoding}
-    noise = {"shots": 8, "chip": part.calibration}
-    section = config.student.model_validate({**own, "noise": noise, **_FOR_FEW_SHOTS[part.which]})
-    student = Student(**section.parameters(), seed=config.seed).fit(
+    noise = {"shots": FEW, "chip": part.calibration}
+    section = config.student.model_validate({**own, "noise": noise, **_FOR_FEW_SHOTS[which]})
+    return Student(**section.parameters(), seed=config.seed).fit(
         data.x[rows],
         data.labels[rows],
         soft_labels=None if data.soft is None else data.soft[rows],
@@ -248,13 +282,6 @@ def _few_shots(part: Part) -> dict[str, Any]:
         validation=data.parts[rows] == "validation",
         classes=saved.classes_.astype(str),
     )
-    chip = _Chip(student, data, data.test(part.rows, seed=0), part.calibration)
-    judged = _Chip(student, data, data.validation(), part.calibration).repeated(8, part.repeats)
-    return {
-        "exact": chip.accuracy(chip.exact.logits),
-        "validation": judged["mitigated"],
-        **chip.repeated(8, part.repeats),
-    }
 
 
 def _round_trips(student: Student, inputs: Floats) -> bool:

@@ -133,6 +133,7 @@ def test_a_trained_for_chip_keeps_the_numbers_that_it_was_trained_with(run_folde
         (("--layout", "a,b"), "whole numbers separated by commas"),
         (("--adaptive", "2"), "the confidence is 2.0: it must be between 0.5 and 1"),
         (("--least-gain", "0"), "the least gain is 0.0: it must be above 0"),
+        (("--first", "0"), "first is 0: it must be at least 1"),
         (("--rows", "0"), "rows is 0"),
         (("--tolerance", "-1"), "tolerance is -1.0"),
         (("--tolerance", "nan"), "tolerance is nan"),
@@ -182,7 +183,9 @@ def test_a_chip_costs_something_and_needs_yes(run_folder, call, monkeypatch):
     assert found["shots"] == 2048  # two circuits a text, in steps of 1,024
     assert_within_estimate(found)
     assert KEY not in json.dumps(found)
-    status, out, _ = call(*words, "--yes", "--json", "--shots", 4096, "--adaptive", 0.99, "--zero-noise")
+    status, out, _ = call(
+        *words, "--yes", "--json", "--shots", 4096, "--adaptive", 0.99, "--first", 2, "--zero-noise"
+    )
     assert status == 0
     assert_within_estimate(json.loads(out))
     status, _, err = call(*words, "--yes", "--shots", 1024)

@@ -57,6 +57,7 @@ def run(
             help="Also stop shots when more are expected to gain less: points of accuracy per 1,000 shots."
         ),
     ] = None,
+    first: Annotated[int, typer.Option(help="Shots of the first round of --adaptive and --least-gain.")] = 8,
     repeats: Annotated[int, typer.Option(help="Measure so many times.")] = 1,
     drifts: Annotated[
         int, typer.Option(help="Also simulate so many chips that have drifted from the calibration.")
@@ -88,6 +89,7 @@ def run(
         zero_noise=zero_noise,
         adaptive=adaptive,
         least_gain=least_gain,
+        first=first,
         repeats=repeats,
         drifts=drifts,
         seed=seed,

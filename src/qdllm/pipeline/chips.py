@@ -67,6 +67,8 @@ class ChipOptions:
     least_gain : float, optional
         The same, until more shots are expected to gain less than this, in points of accuracy per 1,000
         shots; above 0. With both, until one of them says so.
+    first : int
+        Shots of the first round of these two.
     repeats : int
         Measure so many times, with seeds of their own.
     drifts : int
@@ -86,6 +88,7 @@ class ChipOptions:
     zero_noise: bool = False
     adaptive: float | None = None
     least_gain: float | None = None
+    first: int = 8
     repeats: int = 1
     drifts: int = 0
     seed: int = 0
@@ -94,7 +97,7 @@ class ChipOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name, least in (("shots", 1), ("repeats", 1), ("drifts", 0), ("seed", 0)):
+        for name, least in (("shots", 1), ("first", 1), ("repeats", 1), ("drifts", 0), ("seed", 0)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ConfigError(f"{name} is {value}: it must be at least {least}")
         if self.rows is not None and self.rows < 1:
@@ -246,7 +249,9 @@ def _measure(
     if options.zero_noise:
         found["zero_noise"] = scored(runner.extrapolate(first, corrections.readout, shots, seed=seed + 3))
     if options.stop_rule is not None:
-        adaptive = runner.measure_adaptively(inputs, shots, corrections, options.stop_rule, seed=seed + 4)
+        adaptive = runner.measure_adaptively(
+            inputs, shots, corrections, options.stop_rule, seed=seed + 4, first=options.first
+        )
         found["adaptive"] = {
             **scored(runner.mitigate(adaptive, corrections)),
             "mean_shots": float(adaptive.shots.mean()),
@@ -307,7 +312,7 @@ def to_angles(student: Student, x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _cost(runner: ChipRunner, n_rows: int, shots: int, options: ChipOptions) -> dict[str, Any]:
     times = options.repeats + bool(options.zero_noise)
-    rounds = 0 if options.stop_rule is None else len(runner.rounds(shots))
+    rounds = 0 if options.stop_rule is None else len(runner.rounds(shots, options.first))
     calibrating = runner.allowed(max(shots, _CALIBRATION_SHOTS))
     circuits = runner.n_branches * (n_rows * (times + rounds) + CALIBRATION_INPUTS) + 2
     all_shots = n_rows * shots * (times + bool(rounds)) + (CALIBRATION_INPUTS + 2) * calibrating
