@@ -43,7 +43,8 @@ def main() -> None:
             kept = results["tasks"].setdefault(task, {})
             if not is_measured(kept.get(str(labels)), config):
                 found = measure(config, labels, task, options)
-                kept[str(labels)] = {"config": config.model_dump(mode="json"), **found}
+                about = {"config": config.model_dump(mode="json"), "machine": results["machine"]}
+                kept[str(labels)] = {**about, **found}
                 write_json(path, results)
     write_text(options.out / "few-labels.md", as_page(results))
     plot(results, options.out / "few-labels.png")
@@ -96,7 +97,7 @@ def _hide(config: RunConfig, labels: int) -> RunConfig:
 
 def as_page(results: dict[str, Any]) -> str:
     """Return the results as a page."""
-    machine, settings = results["machine"], results["settings"]
+    settings = results["settings"]
     lines = [
         "# Few labels: what distilling is worth",
         "",
@@ -123,11 +124,26 @@ def as_page(results: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join([task, labels, *scores, *gains])} |")
     lines += [
         "",
-        f"Made by `qdllm bench few-labels` on {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"Python {machine['python']}, torch {machine['torch']}, qdllm {machine['qdllm']}. Settings a model: "
-        f"{settings['budget']}. Each task's configuration stands in few-labels.json.",
+        f"Made by `qdllm bench few-labels`; settings a model: {settings['budget']}. Each task's "
+        "configuration stands in few-labels.json. Measured:",
+        "",
+        *_machines(results["tasks"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _machines(tasks: dict[str, Any]) -> list[str]:
+    """Say what was measured where and when."""
+    measured: dict[str, list[str]] = {}
+    for task, by_labels in tasks.items():
+        for labels, one in by_labels.items():
+            machine = one["machine"]
+            where = (
+                f"{machine['date']}: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
+                f"torch {machine['torch']}, qdllm {machine['qdllm']}"
+            )
+            measured.setdefault(where, []).append(f"{task} {labels}")
+    return [f"- {', '.join(names)}: {where}" for where, names in measured.items()]
 
 
 def _bars(tasks: dict[str, Any]) -> list[str]:
