@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +173,11 @@ def plot(results: dict[str, Any], path: Path) -> None:
     """Draw accuracy against labels a class, a panel a task."""
     figure_module = require("matplotlib.figure", "plot", "plotting few labels")
     tasks = results["tasks"]
-    figure = figure_module.Figure(figsize=(3.2 * len(tasks), 3), layout="constrained")
+    columns = min(len(tasks), 3)
+    rows = math.ceil(len(tasks) / columns)
+    figure = figure_module.Figure(figsize=(3.6 * columns, 3 * rows), layout="constrained")
     for position, (task, by_labels) in enumerate(tasks.items()):
-        axes = figure.add_subplot(1, len(tasks), position + 1)
+        axes = figure.add_subplot(rows, columns, position + 1)
         labels = sorted(map(int, by_labels))
         for name in ("teacher", TAUGHT, ALONE, "logistic-regression"):
             runs = [by_labels[str(k)]["accuracy"][name] for k in labels]
@@ -184,8 +187,9 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axes.set_xticks(labels, [str(k) for k in labels])
         axes.set_title(task, fontsize=9)
         axes.set_xlabel("labels a class")
-        if position == 0:
+        if position % columns == 0:
             axes.set_ylabel("test accuracy, %")
+        if position == 0:
             axes.legend(fontsize=7)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
