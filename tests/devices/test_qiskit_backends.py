@@ -3,6 +3,7 @@
 import time
 import warnings
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,6 +187,78 @@ def test_what_ibm_refuses_is_said_at_once_and_stays_planned(lowered, tmp_path):
         with pytest.raises(ConfigError, match="up to 100000, not 200000"):
             JobRunner(service, tmp_path).run(batch, [200_000] * 2, seed=0)
     assert {read_json(path)["state"] for path in tmp_path.glob("*.json")} == {"planned"}
+
+
+class Job:
+    """A job of IBM's that says what it is told to."""
+
+    def __init__(self, status, counts=None):
+        self._status, self._counts = status, counts
+
+    def job_id(self):
+        return "job"
+
+    def status(self):
+        if isinstance(self._status, Exception):
+            raise self._status
+        return self._status
+
+    def result(self):
+        register = SimpleNamespace(get_counts=lambda: self._counts)
+        return [SimpleNamespace(data=SimpleNamespace(c=register))]
+
+
+@pytest.fixture
+def ibm():
+    """A service on a fake chip, and the account that its jobs lie in."""
+    provider = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+    from qdllm.devices.backends.ibm_backend import IbmService
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        account = Account(provider.FakeManilaV2())
+        yield IbmService("ibm_manila", account), account
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "message"),
+    [
+        (Job("ERROR"), BackendError, "job job ended as ERROR"),
+        (Job("CANCELLED"), BackendError, "job job ended as CANCELLED"),
+        (Job("DONE", {"0x3": 5}), BackendError, "malformed counts: '0x3' is no outcome of 3 qubits"),
+        (Job("DONE", {}), BackendError, "no counts came back"),
+        (Job(OSError("connection reset")), ConnectionError, "connection reset"),
+    ],
+)
+def test_faults_of_ibms_jobs_are_one_clear_error(ibm, job, error, message):
+    service, account = ibm
+    account.tags["ours"] = job
+    with pytest.raises(error, match=message):
+        service.counts("job", 3)
+
+
+def test_a_job_in_ibms_queue_is_waited_for(ibm):
+    service, account = ibm
+    account.tags["ours"] = Job("QUEUED")
+    assert service.counts("job", 3) is None
+    account.tags["ours"] = Job("DONE", {"011": 5})
+    (counts,) = service.counts("job", 3)
+    assert (counts.states.tolist(), counts.shots) == ([3], 5)
+
+
+def test_a_login_that_ibm_refuses_does_not_show_the_key(monkeypatch):
+    runtime = pytest.importorskip("qiskit_ibm_runtime")
+    from qdllm.devices.backends.ibm_backend import connect
+
+    def refuse(**options):
+        raise OSError(f"401: {options['token']} is no valid key\nRequest: {options}")
+
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", "SECRET\n")
+    monkeypatch.setattr(runtime, "QiskitRuntimeService", refuse)
+    with pytest.raises(CredentialsError, match="QISKIT_IBM_TOKEN was refused") as caught:
+        connect()
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 def test_a_missing_key_is_named(tmp_path, monkeypatch):
