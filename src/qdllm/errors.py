@@ -47,6 +47,7 @@ __all__ = [
     "TooLargeError",
     "TrainingError",
     "WorkError",
+    "reason_of",
 ]
 
 
@@ -132,3 +133,10 @@ class TrainingError(WorkError):
 
 class InstallError(WorkError, ImportError):
     """The installed compiled kernel does not fit the Python code; the message says how to build it again."""
+
+
+def reason_of(error: Exception) -> str:
+    """Say in one line why something failed: an error's own sentence, or its kind and first line."""
+    if isinstance(error, QdllmError):
+        return " ".join(str(error).split())
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

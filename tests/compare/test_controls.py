@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from qdllm.circuits import make_ansatz
 from qdllm.compare import Lesson, Rows, controls, fit_logistic_regression
 from qdllm.compare.linear import fit_softmax, targets_of
-from qdllm.errors import DataError
+from qdllm.errors import DataError, TooLargeError
 from qdllm.student import Student
 
 from .contenders import make_task
@@ -282,3 +282,13 @@ def test_without_its_teacher_it_is_also_trained_as_by_default():
     assert all(Student().get_params()[name] == value for name, value in usual.items())
     plain = control("no-teacher", {"n_qubits": 3}).settings(2)
     assert plain[1] == {"encoding": "linear", "dropout": 0.2, "weight_decay": 0.1, "alpha": 0.0}
+
+
+def test_a_kernel_matrix_that_does_not_fit_is_refused(task, monkeypatch):
+    n = len(task.lesson.train)
+    monkeypatch.setattr("qdllm.compare.linear.available_memory", lambda: 8 * n * n)
+    fit("svm", task.lesson)
+    monkeypatch.setattr("qdllm.compare.linear.available_memory", lambda: 8 * n * n - 1)
+    with pytest.raises(TooLargeError, match=f"the kernel matrix of {n} rows needs"):
+        fit("svm", task.lesson)
+    fit("svm", task.lesson, place=1)  # a linear one needs no matrix

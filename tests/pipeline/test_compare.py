@@ -14,6 +14,7 @@ import pytest
 
 from qdllm.data import TextDataset
 from qdllm.errors import DataError
+from qdllm.models import preferred_device
 from qdllm.pipeline import RunFolder
 from qdllm.pipeline.splits import make_task
 from qdllm.teachers import SoftLabels
@@ -68,11 +69,10 @@ def _soft_labels(data, path, part=None):
     return path
 
 
-def _distill(data, out, *options):
+def _distill(data, out, *options, more=""):
     config = out.with_suffix(".toml")
-    config.write_text(
-        "[student]\nepochs = 8\nn_qubits = 3\nn_layers = 1\ndropout = 0.1\nweight_decay = 0.1\n"
-    )
+    student = "[student]\nepochs = 8\nn_qubits = 3\nn_layers = 1\ndropout = 0.1\nweight_decay = 0.1\n"
+    config.write_text(student + more)
     qdllm("distill", data, "--encoder", "tfidf", "--config", config, "--out", out, "--quiet", *options)
     return out
 
@@ -80,6 +80,12 @@ def _distill(data, out, *options):
 @pytest.fixture(scope="module")
 def run(folder, data):
     return _distill(data, folder / "run", "--labels", _soft_labels(data, folder / "labels.parquet"))
+
+
+@pytest.fixture(scope="module")
+def untaught(folder, data):
+    """A run without a teacher, whose test rows are redrawn."""
+    return _distill(data, folder / "untaught", "--teacher", "none")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +101,7 @@ def test_the_student_stands_beside_every_control(run, found):
         (name, seed) for name in ["student", *CONTROLS] for seed in (0, 1)
     }
     assert all(row["status"] == "done" for row in found["results"])
-    assert found["test_rows_redrawn"]
+    assert not found["test_rows_redrawn"]  # the file does not say what its teacher has learned from
     assert found["seeds"] == [0, 1]
     assert found["rows"] == {"train": 156, "validation": 36, "test": 48}
     assert [entry["minus"] for entry in found["differences"]] == CONTROLS
@@ -225,6 +231,38 @@ def test_changed_data_are_refused(tmp_path, data):
     out = _distill(copy, tmp_path / "run", "--teacher", "none")
     copy.write_text(data.read_text() + "one more goal,sport\n")
     assert "other rows than when this run was made" in refused("compare", out, *CHEAP)
+    lines = data.read_text().splitlines()
+    was, now = ("sport", "market") if lines[1].endswith(",sport") else ("market", "sport")
+    copy.write_text("\n".join([lines[0], lines[1].removesuffix(was) + now, *lines[2:]]) + "\n")
+    assert "other labels than when this run was made" in refused("compare", out, *CHEAP)
+
+
+def test_nothing_to_choose_settings_by_is_refused(tmp_path, data):
+    """Visible labels are training rows' where they are few; without a teacher no validation row has any."""
+    out = _distill(data, tmp_path / "run", "--teacher", "none", "--labels-per-class", 8)
+    assert "no validation row has a label or a teacher" in refused("compare", out, *CHEAP)
+
+
+def test_models_of_ones_own_stand_beside_those_named(run, tiny_bert):
+    """All learn from no more rows than a transformer on a CPU can bear, if any is among them."""
+    options = ("--only", "logistic-regression", "--model", tiny_bert, "--seeds", 1, "--budget", 3)
+    found = json.loads(qdllm("compare", run, *options, "--workers", 1, "--json").stdout)
+    assert list(found["contenders"]) == ["student", "logistic-regression", f"hf:{tiny_bert}"]
+    on_cpu = preferred_device().type == "cpu"
+    assert found["budget"] == (2 if on_cpu else 3)
+    assert {about["settings"] for about in found["contenders"].values()} == {found["budget"]}
+
+
+def test_a_damaged_file_of_the_encoders_costs_is_measured_anew(untaught):
+    options = ("--only", "logistic-regression", "--seeds", 1, "--budget", 1, "--workers", 1, "--json")
+    first = json.loads(qdllm("compare", untaught, *options).stdout)["encoder"]
+    kept = untaught / "compare" / "encoder.json"
+    for damage in ("{", "[]", "{}", json.dumps({"fingerprint": first["fingerprint"]})):
+        kept.write_text(damage)
+        again = json.loads(qdllm("compare", untaught, *options).stdout)["encoder"]
+        assert again["n_bytes"] == first["n_bytes"]
+        assert again["microseconds"].keys() == first["microseconds"].keys()
+        assert json.loads(kept.read_text()) == again
 
 
 # ---- splits
@@ -234,15 +272,15 @@ def _parts(task):
     return {part: set(task.take(part).texts) for part in ("train", "validation", "test")}
 
 
-def test_split_0_is_the_runs_own_and_others_are_new(run):
-    own, other = make_task(RunFolder(run), 0), make_task(RunFolder(run), 1)
-    split = pq.read_table(run / "split.parquet").to_pydict()
+def test_split_0_is_the_runs_own_and_others_are_new(untaught):
+    own, other = make_task(RunFolder(untaught), 0), make_task(RunFolder(untaught), 1)
+    split = pq.read_table(untaught / "split.parquet").to_pydict()
     assert own.part.tolist() == split["part"]
     assert _parts(own)["test"] != _parts(other)["test"]
     assert {part: len(rows) for part, rows in _parts(own).items()} == {
         part: len(rows) for part, rows in _parts(other).items()
     }
-    assert make_task(RunFolder(run), 1).digest == other.digest
+    assert make_task(RunFolder(untaught), 1).digest == other.digest
 
 
 def test_a_fitted_encoder_is_fitted_on_each_splits_own_rows(run):
@@ -271,13 +309,14 @@ def test_a_file_of_test_rows_stays(tmp_path, data):
     assert found["teacher"] is None
 
 
-def test_test_rows_stay_where_a_files_teacher_may_have_seen_the_others(tmp_path, data):
+@pytest.mark.parametrize("told", [True, False])
+def test_test_rows_stay_where_a_files_teacher_may_have_seen_the_others(tmp_path, data, told):
     first = _distill(data, tmp_path / "first", "--teacher", "none")
     split = pq.read_table(first / "split.parquet").to_pydict()
     part = dict(zip(split["row_id"], split["part"], strict=True))
     rows = [line.rsplit(",", 1)[0] for line in data.read_text().splitlines()[1:]]
     parts = np.array([part[row_id] for row_id in TextDataset.from_lists(rows).row_ids])
-    labels = _soft_labels(data, tmp_path / "labels.parquet", parts)
+    labels = _soft_labels(data, tmp_path / "labels.parquet", parts if told else None)
     for options in (("--labels", labels), ("--teacher", labels)):
         out = _distill(data, tmp_path / options[0].strip("-"), *options)
         own, other = make_task(RunFolder(out), 0), make_task(RunFolder(out), 3)
@@ -315,3 +354,23 @@ def test_the_teacher_is_asked_as_the_run_asked_it_and_fitted_anew(tmp_path, data
     assert asked.get("layer") == asked_again.get("layer")
     assert (asked["seed"], asked_again["seed"]) == (0, 1)
     assert not np.array_equal(own.rows.soft, other.rows.soft)
+
+
+def test_splits_share_the_budget_of_an_endpoint(tmp_path, data, fresh_cache, monkeypatch):
+    """However many workers there are: what one split has spent counts for the next."""
+    pytest.importorskip("urllib3")
+    from ..teachers.endpoints.chat_server import serving  # noqa: TID252
+
+    monkeypatch.delenv("QDLLM_API_KEY", raising=False)
+    with serving() as server:
+        words = ("--teacher", server.url, "--mode", "zero-shot")
+        limit = "[teacher.endpoint]\nbudget_tokens = 23000\n"
+        out = _distill(data, tmp_path / "run", *words, more=limit)
+        once = server.tokens
+        assert 8_000 < once < 11_000
+        options = ("--only", "logistic-regression", "--seeds", 4, "--budget", 1, "--workers", 2, "--quiet")
+        found = json.loads(qdllm("compare", out, *options, "--json").stdout)
+    assert server.tokens <= 23_000
+    reasons = {row["seed"]: row["reason"] for row in found["results"] if row["contender"] == "student"}
+    assert reasons[0] is reasons[1] is None
+    assert "the budget of 23,000 tokens is used up" in reasons[3]

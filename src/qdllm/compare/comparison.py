@@ -55,6 +55,12 @@ class _Split:
         known = np.flatnonzero(task.truth[test] >= 0)
         if not len(known):
             raise DataError("no test row has a gold label: there is nothing to compare by")
+        validation = task.lesson.validation
+        if validation.soft is None and not (validation.y >= 0).any():
+            raise DataError(
+                "no validation row has a label or a teacher: there is nothing to choose settings by; "
+                "give a run with a --teacher, or with all labels"
+            )
         soft = task.rows.soft
         return cls(
             path,
@@ -128,7 +134,7 @@ def compare(
     Raises
     ------
     DataError
-        If no test row of a split has a gold label.
+        If no test row of a split has a gold label, or its validation rows have neither labels nor a teacher.
     """
     splits = [_Split.of(path) for path in tasks.values() if isinstance(path, Path)]
     unmade = {seed: reason for seed, reason in tasks.items() if isinstance(reason, str)}

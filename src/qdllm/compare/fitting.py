@@ -18,7 +18,7 @@ from qdllm.compare.costs import BATCHES, best_time, peak_memory, saved_bytes
 from qdllm.compare.measures import log_loss
 from qdllm.compare.task import ComparisonTask, Contender, Fitted, Lesson, Rows, Setting
 from qdllm.compare.workers import Workers
-from qdllm.errors import QdllmError
+from qdllm.errors import reason_of
 from qdllm.files import atomic_path
 from qdllm.progress import progress
 
@@ -162,10 +162,8 @@ class _Fitting:
         task = _read_task(job.task, job.digest)
         try:
             self.store.write(job.key, _fit(job.contender, task, job.setting))
-        except QdllmError as error:
-            return " ".join(str(error).split())
         except Exception as error:  # a failed fit is a failed row, whatever a contender raises
-            return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+            return reason_of(error)
         return None
 
 

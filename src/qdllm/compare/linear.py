@@ -12,7 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from qdllm.compare.task import Contender, Fitted, Lesson, Rows, Setting
-from qdllm.errors import DataError
+from qdllm.errors import DataError, TooLargeError
+from qdllm.simulate.memory import available_memory
 from qdllm.teachers.calibration import fit_temperature, softened
 
 __all__ = ["LogisticRegression", "RandomFourier", "SupportVectors", "fit_path", "fit_softmax", "targets_of"]
@@ -122,6 +123,7 @@ class SupportVectors(Contender):
         if setting["kernel"] == "linear":
             machine = LinearSVC(C=setting["C"], random_state=seed).fit(x, codes)
             return _Machine(machine, mean, scale, lesson.validation)
+        _require_memory(len(x))
         gamma = 1 / (x.shape[1] * float(x.var()))
         # One matrix product: libsvm's own loop over pairs takes many times as long.
         machine = SVC(C=setting["C"], kernel="precomputed").fit(rbf_kernel(x, gamma=gamma), codes)
@@ -332,6 +334,16 @@ def fit_path(
             break
     best = path[int(np.argmin(losses))]
     return best[:-1], best[-1]
+
+
+def _require_memory(n: int) -> None:
+    """Refuse a kernel matrix that does not fit: it would end the process."""
+    needed, free = 8 * n * n, available_memory()
+    if needed > free:
+        raise TooLargeError(
+            f"the kernel matrix of {n:,} rows needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} are free: "
+            "train on fewer --rows"
+        )
 
 
 def _scaling(x: NDArray[np.float32], kind: str) -> tuple[Matrix, Matrix]:

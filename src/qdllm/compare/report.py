@@ -323,22 +323,16 @@ def _about_intervals(found: Found) -> str:
 
 
 def _not_alike(found: Found) -> list[str]:
-    """Say which models had fewer rows, shorter texts or fewer settings than the rest."""
+    """Say which models had shorter texts or fewer settings than the rest."""
     settings = {row["contender"]: row["setting"] for row in found["results"] if row["setting"] is not None}
-    n_train, budget = found["rows"]["train"], found["budget"]
     kinds = {
-        "fewer training rows": {
-            name: setting["max_rows"]
-            for name, setting in settings.items()
-            if (setting.get("max_rows") or n_train) < n_train
-        },
         "texts cut after so many tokens": {
             name: setting["max_tokens"] for name, setting in settings.items() if "max_tokens" in setting
         },
         "fewer settings to try": {
             name: about["settings"]
             for name, about in found["contenders"].items()
-            if about["settings"] < budget
+            if about["settings"] < found["budget"]
         },
     }
     said = [

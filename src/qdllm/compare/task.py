@@ -136,11 +136,15 @@ class Contender(ABC):
     uses : {"features", "texts"}
         What prediction reads. The comparison's encoder is counted in parameters, bytes and time of those that
         read features.
+    max_rows, max_settings : int or None
+        More training rows and settings than these take too long here; all others are then given no more.
     """
 
     name: str
     group: Group
     uses: Literal["features", "texts"]
+    max_rows: int | None = None
+    max_settings: int | None = None
 
     @property
     def identity(self) -> dict[str, Any]:

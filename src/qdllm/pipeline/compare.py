@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from qdllm.compare import (
 )
 from qdllm.compare.baselines import baselines
 from qdllm.encoders import Encoder, load_encoder
-from qdllm.errors import ConfigError, QdllmError, RequestError
+from qdllm.errors import ConfigError, QdllmError, RequestError, reason_of
 from qdllm.files import read_json, write_json
 from qdllm.pipeline.cluster import ClusterWorkers
 from qdllm.pipeline.config import RunConfig
@@ -33,8 +34,11 @@ from qdllm.pipeline.sources import load_texts
 from qdllm.pipeline.splits import make_task
 from qdllm.progress import progress
 from qdllm.student.text import ENCODER_FOLDER
+from qdllm.teachers import asks_endpoint
 
 __all__ = ["compare_run"]
+
+_log = logging.getLogger(__name__)
 
 GROUPS = ("controls", "baselines")
 _MOST_WORKERS = 8  # each holds a copy of the data, and half a gigabyte of libraries
@@ -63,15 +67,15 @@ def compare_run(
     seeds : int
         Splits, at least 1; the first is the run's own (see `make_task`).
     budget : int
-        Settings that each model may try, at least 1.
+        Settings that each model may try, at least 1; at most 2 where a transformer is tuned on a CPU.
     groups : sequence of {"controls", "baselines"}
         What to compare with.
     only : sequence of str
         Names of models, in the place of groups.
     models : sequence of str
-        Hugging Face models to fine-tune beside them, by path or name.
+        Hugging Face models to fine-tune beside whatever else is compared, by path or name.
     rows : int, optional
-        Train every model on at most so many rows.
+        Train every model on at most so many rows; at most 2,000 where a transformer is tuned on a CPU.
     workers : int, optional
         Processes; as many as there are cores by default, at most 8. Results do not depend on it.
     ray : str, optional
@@ -89,7 +93,7 @@ def compare_run(
     SavedModelError
         If the run has not finished.
     DataError
-        If its data have changed, or no test row has a label.
+        If its data have changed, no test row has a label, or nothing is known of validation rows.
     ConfigError
         If an option is out of range, there is no group or model of a name, or the run's encoder was trained
         together with the student.
@@ -110,16 +114,20 @@ def compare_run(
             "others on; `qdllm bench ngrams` compares such students, or give a run with another --encoder"
         )
     contenders = _contenders(metrics, config, groups, only, models)
+    rows, budget = _limits(contenders, rows, budget)
     count = min(workers or min(available_cores(), _MOST_WORKERS), seeds * budget * len(contenders))
     encoder = _encoder_costs(run, metrics)
     run.comparison.mkdir(exist_ok=True)
     shared = None if ray is None else run.comparison  # other machines do not see this one's temporary files
+    # One budget, one ledger: splits that ask an endpoint do so one after the other, here.
+    one_by_one = Workers(1) if asks_endpoint(config.teacher.source) else None
     with (
         tempfile.TemporaryDirectory(dir=shared) as folder,
         Workers(count) if ray is None else ClusterWorkers(ray) as processes,
     ):
+        preparing = _Preparing(run.path, Path(folder), rows)
         found = compare(
-            _prepare(_Preparing(run.path, Path(folder), rows), seeds, processes, quiet=quiet),
+            _prepare(preparing, seeds, one_by_one or processes, quiet=quiet),
             contenders,
             budget=budget,
             store=run.comparison / "fits",
@@ -144,12 +152,35 @@ def _contenders(
     parameters = {**config.student.parameters(), "encoding": metrics["chosen_encoding"]}
     student, *others = controls(parameters)
     published = baselines(models)
+    named = {f"hf:{model}" for model in models}
     if only:
-        return select([student, *others, *published], only)
+        return select([student, *others, *published], [*only, *named])
     chosen = [student]
     chosen += others if "controls" in groups else []
-    named = {f"hf:{model}" for model in models}
     return chosen + [one for one in published if "baselines" in groups or one.name in named]
+
+
+def _limits(contenders: Sequence[Contender], rows: int | None, budget: int) -> tuple[int | None, int]:
+    """Give all models no more rows and settings than the one that bears least: the same for every model."""
+    present = [one for one in contenders if _can_run(one)]
+    allowed = [limit for limit in (rows, *(one.max_rows for one in present)) if limit is not None]
+    settings = [limit for limit in (budget, *(one.max_settings for one in present)) if limit is not None]
+    found = min(allowed, default=None), min(settings)
+    if found != (rows, budget):
+        _log.info(
+            "a transformer is tuned on a CPU: every model learns from at most %d rows and tries at most %d "
+            "settings",
+            *found,
+        )
+    return found
+
+
+def _can_run(contender: Contender) -> bool:
+    try:
+        contender.check()
+    except RequestError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -164,10 +195,10 @@ class _Preparing:
         path = self.folder / f"{number}.parquet"
         try:
             make_task(RunFolder(self.run), number, self.rows).write(path)
-        except QdllmError as error:
+        except Exception as error:  # a split that cannot be made is a failed row, whatever the reason
             if number == 0:  # nothing would be left to compare
                 raise
-            return str(error)
+            return reason_of(error)
         return path
 
 
@@ -194,8 +225,9 @@ def _encoder_costs(run: RunFolder, metrics: Mapping[str, Any]) -> dict[str, Any]
         encoder = load_encoder(folder)
     except RequestError:
         return costs
-    if kept.is_file() and (known := read_json(kept))["fingerprint"] == encoder.fingerprint:
-        return dict(known)
+    known = _read_costs(kept)
+    if known.get("fingerprint") == encoder.fingerprint and set(costs) <= set(known):
+        return known
     costs |= {
         "name": encoder.name,
         "fingerprint": encoder.fingerprint,
@@ -205,6 +237,15 @@ def _encoder_costs(run: RunFolder, metrics: Mapping[str, Any]) -> dict[str, Any]
     }
     write_json(kept, costs)
     return costs
+
+
+def _read_costs(path: Path) -> dict[str, Any]:
+    """Return what was measured before; nothing where the file is missing or damaged: it is measured anew."""
+    try:
+        known = read_json(path) if path.is_file() else {}
+    except QdllmError:
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _time_encoder(encoder: Encoder, run: RunFolder) -> dict[str, float]:

@@ -87,7 +87,7 @@ def _another(config: RunConfig, labels: SoftLabels | None, number: int) -> RunCo
 
 def _resplit(config: RunConfig, own: Texts, labels: SoftLabels | None) -> Texts:
     data = config.data
-    if labels is None or labels.part is None or data.test is not None or not _from_file(config):
+    if labels is None or data.test is not None or not _from_file(config):
         return load_texts(data, config.seed)
     if (
         data.labels_per_class is not None
@@ -126,8 +126,12 @@ def _from_file(config: RunConfig) -> bool:
 
 
 def _refuse_changed(run: RunFolder, texts: Texts) -> None:
-    was = pq.read_table(run.split, columns=["row_id", "part"]).to_pydict()
-    if was["row_id"] != list(texts.dataset.row_ids) or was["part"] != texts.split.part.tolist():
-        raise DataError(
-            f"{run.path}: {texts.dataset.name} has other rows than when this run was made; run distill again"
-        )
+    dataset = texts.dataset
+    was = pq.read_table(run.split, columns=["row_id", "label", "part"]).to_pydict()
+    labels = dataset.labels or (None,) * len(dataset)
+    now = {"row_id": dataset.row_ids, "label": labels, "part": texts.split.part.tolist()}
+    for column, kind in (("row_id", "rows"), ("label", "labels"), ("part", "groups")):
+        if was[column] != list(now[column]):
+            raise DataError(
+                f"{run.path}: {dataset.name} has other {kind} than when this run was made; run distill again"
+            )

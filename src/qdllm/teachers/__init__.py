@@ -7,7 +7,7 @@ from qdllm.teachers.endpoints import EndpointSettings, EndpointTeacher
 from qdllm.teachers.ensemble import EnsembleTeacher
 from qdllm.teachers.file import FileTeacher
 from qdllm.teachers.lesson import Lesson
-from qdllm.teachers.make import make_teacher
+from qdllm.teachers.make import asks_endpoint, make_teacher
 from qdllm.teachers.probe import ProbeTeacher
 from qdllm.teachers.prompt import PromptTeacher
 from qdllm.teachers.prompted import TEMPLATE
@@ -29,6 +29,7 @@ __all__ = [
     "Teacher",
     "TuningSettings",
     "Validation",
+    "asks_endpoint",
     "fine_tune",
     "label_dataset",
     "make_teacher",

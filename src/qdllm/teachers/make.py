@@ -16,7 +16,7 @@ from qdllm.teachers.probe import ProbeTeacher
 from qdllm.teachers.prompt import PromptTeacher
 from qdllm.teachers.prompted import TEMPLATE
 
-__all__ = ["Mode", "make_teacher"]
+__all__ = ["Mode", "asks_endpoint", "make_teacher"]
 
 Mode = Literal["auto", "probe", "few-shot", "zero-shot", "classifier", "file"]
 
@@ -96,7 +96,7 @@ def _make_one(
     shots = 0 if mode == "zero-shot" else prompt["shots"]
     if mode in ("auto", "few-shot") and shots < 1:
         raise ConfigError(f"shots {shots}: a few-shot prompt needs at least 1")
-    if str(spec).startswith(("http://", "https://")):
+    if _is_url(spec):
         if mode not in ("auto", "few-shot", "zero-shot"):
             raise ConfigError(f"mode {mode}: an endpoint is asked few-shot or zero-shot")
         return EndpointTeacher(str(spec), endpoint=endpoint, **{**prompt, "shots": shots}, **own)
@@ -111,6 +111,15 @@ def _make_one(
         return ClassifierTeacher(spec, **some, **own)
     kind = AutoTeacher if mode == "auto" else PromptTeacher
     return kind(spec, **{**prompt, "shots": shots}, **own)
+
+
+def asks_endpoint(spec: str | Path) -> bool:
+    """Whether a teacher of this name, or a member of it, is behind an endpoint, which may cost money."""
+    return any(_is_url(name) for name, _ in _parts(spec))
+
+
+def _is_url(spec: str | Path) -> bool:
+    return str(spec).startswith(("http://", "https://"))
 
 
 def _parts(spec: str | Path) -> list[tuple[str, str | None]]:

@@ -14,7 +14,7 @@ from qdllm.compare.baselines.minillm import ReverseKl, _NextToken, _Prompts, cla
 from qdllm.errors import ConfigError
 from qdllm.models import keep_layers, load_causal_lm
 
-SETTING = {"alpha": 0.5, "learning_rate": 0.01, "epochs": 8, "max_tokens": 64, "max_rows": None}
+SETTING = {"alpha": 0.5, "learning_rate": 0.01, "epochs": 8, "max_tokens": 64}
 
 
 def test_the_loss_of_three_rows_by_hand():

@@ -19,7 +19,7 @@ from qdllm.compare.baselines.transformer import TextClassifier
 from qdllm.errors import ConfigError
 from qdllm.models import load_causal_lm, load_encoder
 
-SETTING = {"alpha": 0.5, "learning_rate": 0.003, "epochs": 12, "max_tokens": 32, "max_rows": None}
+SETTING = {"alpha": 0.5, "learning_rate": 0.003, "epochs": 12, "max_tokens": 32}
 IDS = torch.tensor([[5, 60, 7, 200], [9, 300, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
 BATCH = TextBatch(IDS, MASK, torch.zeros(2, dtype=torch.int64), None)

@@ -10,10 +10,10 @@ from safetensors import safe_open
 pytest.importorskip("transformers")
 
 from qdllm.compare.baselines import FineTuned
-from qdllm.compare.baselines.transformer import TextClassifier, every_other_layer, within_limits
+from qdllm.compare.baselines.transformer import TextClassifier, every_other_layer
 from qdllm.models import load_encoder
 
-SETTING = {"alpha": 0.5, "learning_rate": 0.003, "epochs": 12, "max_tokens": 32, "max_rows": None}
+SETTING = {"alpha": 0.5, "learning_rate": 0.003, "epochs": 12, "max_tokens": 32}
 ONCE = {**SETTING, "epochs": 1}
 
 
@@ -75,19 +75,14 @@ def test_the_seed_decides(lesson, unseen, tiny_bert):
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize(("device", "rows", "count"), [("cpu", 2000, 2), ("cuda", None, 5)])
-def test_settings_say_what_the_machine_allows(device, rows, count, monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "rows", "count", "tokens"), [("cpu", 2000, 2, 128), ("cuda", None, None, 256)]
+)
+def test_what_the_machine_allows(device, rows, count, tokens, monkeypatch):
     monkeypatch.setattr("qdllm.compare.baselines.transformer.preferred_device", lambda: torch.device(device))
-    settings = FineTuned("minilm", "minilm").settings(5)
-    assert len(settings) == count
-    assert {setting["max_rows"] for setting in settings} == {rows}
-    assert len({json.dumps(setting) for setting in settings}) == count
-    assert FineTuned("minilm", "minilm").settings(1) == settings[:1]
-
-
-def test_no_more_rows_are_learned_from_than_the_setting_allows(lesson):
-    limited = within_limits(lesson, {"max_rows": 10}, 3)
-    assert limited.train.texts == lesson.train.limited(10, 3).texts
-    assert len(limited.train) == 10
-    assert limited.validation is lesson.validation
-    assert within_limits(lesson, {"max_rows": None}, 3) is lesson
+    contender = FineTuned("minilm", "minilm")
+    settings = contender.settings(5)
+    assert (contender.max_rows, contender.max_settings) == (rows, count)
+    assert {setting["max_tokens"] for setting in settings} == {tokens}
+    assert len({json.dumps(setting) for setting in settings}) == 5
+    assert contender.settings(1) == settings[:1]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qdllm.compare.baselines.training import FittedText, TextBatch, train_on_texts
-from qdllm.compare.baselines.transformer import PretrainedContender, plan_of, within_limits
+from qdllm.compare.baselines.transformer import PretrainedContender, plan_of
 from qdllm.compare.task import Fitted, Lesson, Setting
 from qdllm.distill import label_and_teacher, teacher_logits
 from qdllm.errors import ConfigError
@@ -99,7 +99,6 @@ class MiniLlm(PretrainedContender):
         def objective(batch: TextBatch) -> Tensor:
             return loss(model(batch.ids, batch.mask), batch.labels, batch.soft_labels)
 
-        lesson = within_limits(lesson, setting, seed)
         train_on_texts(model, objective, lesson, tokens, plan_of(setting), seed=seed, name=self.name)
         return FittedText(model, tokens, {"classes": lesson.classes, "base": model.base.config.to_dict()})
 

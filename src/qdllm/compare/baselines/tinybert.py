@@ -14,12 +14,7 @@ import torch
 from torch import Tensor
 
 from qdllm.compare.baselines.training import Objective, TextBatch, distillation, train_on_texts
-from qdllm.compare.baselines.transformer import (
-    PretrainedContender,
-    TextClassifier,
-    plan_of,
-    within_limits,
-)
+from qdllm.compare.baselines.transformer import PretrainedContender, TextClassifier, plan_of
 from qdllm.compare.task import Fitted, Lesson, Setting
 from qdllm.errors import ConfigError
 
@@ -47,7 +42,7 @@ class TinyBert(PretrainedContender):
         """See `Contender.fit`."""
         teacher, tokens = TextClassifier.load(self.model, lesson, setting, seed)
         student, _ = TextClassifier.load(self.model, lesson, setting, seed, every_other=True)
-        lesson, plan = within_limits(lesson, setting, seed), plan_of(setting)
+        plan = plan_of(setting)
         stages = (
             ("teacher", teacher, distillation(teacher, setting)),
             ("layers", student, matching(student.base, teacher.base)),

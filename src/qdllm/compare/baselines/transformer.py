@@ -1,7 +1,6 @@
 """A pretrained transformer, whole or every other layer of it, fine-tuned end to end with soft labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,10 @@ __all__ = [
     "TextClassifier",
     "every_other_layer",
     "plan_of",
-    "within_limits",
 ]
 
-_LIMITS_ON_CPU = {"max_rows": 2000, "max_tokens": 128}
-_LIMITS_ON_GPU = {"max_rows": None, "max_tokens": 256}
-_SETTINGS_ON_CPU = 2
+_ROWS_ON_CPU, _SETTINGS_ON_CPU = 2000, 2
+_TOKENS_ON_CPU, _TOKENS_ON_GPU = 128, 256
 _EPOCHS = 3
 _DROPOUT = 0.1  # before the readout
 
@@ -44,10 +41,9 @@ _DROPOUT = 0.1  # before the readout
 class PretrainedContender(Contender):
     """What all that tune a pretrained model have in common.
 
-    On a CPU a fit takes minutes. There it learns from at most 2,000 rows, drawn as
-    `ComparisonTask.limited` draws them, reads at most 128 tokens of a text, and tries at most 2 settings;
-    every setting says so by ``max_rows`` and ``max_tokens``. On a GPU all rows count, 256 tokens, and the
-    whole budget.
+    On a CPU a fit takes minutes. There a comparison gives all models at most 2,000 rows and 2 settings, and
+    it reads at most 128 tokens of a text; on a GPU all rows count, the whole budget, and 256 tokens. Every
+    setting names its ``max_tokens``.
 
     Parameters
     ----------
@@ -67,6 +63,8 @@ class PretrainedContender(Contender):
     def __init__(self, model: str, name: str) -> None:
         self.model = model
         self.name = name
+        if _on_cpu():
+            self.max_rows, self.max_settings = _ROWS_ON_CPU, _SETTINGS_ON_CPU
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,10 +82,8 @@ class PretrainedContender(Contender):
 
     def settings(self, budget: int) -> list[Setting]:
         """Step size and weight of the teacher."""
-        on_cpu = preferred_device().type == "cpu"
-        limits = _LIMITS_ON_CPU if on_cpu else _LIMITS_ON_GPU
-        count = min(budget, _SETTINGS_ON_CPU) if on_cpu else budget
-        return [{**choice, "epochs": _EPOCHS, **limits} for choice in self.grid[:count]]
+        tokens = _TOKENS_ON_CPU if _on_cpu() else _TOKENS_ON_GPU
+        return [{**choice, "epochs": _EPOCHS, "max_tokens": tokens} for choice in self.grid[:budget]]
 
 
 class FineTuned(PretrainedContender):
@@ -118,7 +114,6 @@ class FineTuned(PretrainedContender):
     def fit(self, lesson: Lesson, setting: Setting, seed: int) -> Fitted:
         """See `Contender.fit`."""
         model, tokens = TextClassifier.load(self.model, lesson, setting, seed, every_other=self.every_other)
-        lesson = within_limits(lesson, setting, seed)
         objective = distillation(model, setting)
         train_on_texts(model, objective, lesson, tokens, plan_of(setting), seed=seed, name=self.name)
         return model.fitted(tokens, lesson)
@@ -206,12 +201,10 @@ def every_other_layer(depth: int) -> list[int]:
     return list(range(1, depth + 1, 2))
 
 
-def within_limits(lesson: Lesson, setting: Setting, seed: int) -> Lesson:
-    """Return the lesson with no more training rows than the setting allows."""
-    n = setting["max_rows"]
-    return lesson if n is None else replace(lesson, train=lesson.train.limited(n, seed))
-
-
 def plan_of(setting: Setting) -> TrainingPlan:
     """How a setting trains a transformer."""
     return TrainingPlan(setting["epochs"], setting["learning_rate"])
+
+
+def _on_cpu() -> bool:
+    return preferred_device().type == "cpu"
