@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import ttest_rel
 
-from qdllm.compare import Workers, as_markdown, compare, select, verdict, write_comparison
+from qdllm.compare import Workers, as_markdown, compare, holm, select, verdict, write_comparison
 from qdllm.compare.fitting import Fit, FitStore, best_fit
 from qdllm.compare.report import pareto_front
 from qdllm.errors import ConfigError, DataError, TrainingError
@@ -246,6 +246,30 @@ def test_differences_are_paired_and_corrected_where_test_rows_are_redrawn(tmp_pa
         for split, difference in zip(entry["splits"], accuracy["student"] - other, strict=True):
             assert split["difference"] == pytest.approx(difference)
             assert (split["only_student_right"] - split["only_other_right"]) / 40 == pytest.approx(difference)
+
+
+def test_mcnemars_tests_are_adjusted_over_the_models_of_a_split_and_counted(tmp_path):
+    """The worse model is beaten on every split, the equal one on none."""
+    tasks = [make_task(n=600, seed=seed, spread=0.6) for seed in range(3)]
+    others = [Threshold("same", (0.0,)), Threshold("worse", (-0.8,)), Failing("unlucky", seed=1)]
+    found = _compare(tmp_path, [Threshold(thresholds=(0.0,)), *others], tasks)
+    by_seed = {}
+    for entry in found["differences"]:
+        for split in entry["splits"]:
+            by_seed.setdefault(split["seed"], []).append(split)
+    assert {seed: len(splits) for seed, splits in by_seed.items()} == {0: 3, 1: 2, 2: 3}
+    for splits in by_seed.values():
+        adjusted = holm([split["p_mcnemar"] for split in splits])
+        assert [split["p_mcnemar_holm"] for split in splits] == pytest.approx(adjusted)
+    page = as_markdown(found, title="plane").splitlines()
+    counts = {
+        line.split(" | ")[0].strip("| "): line.rstrip("| ").rsplit("| ", 1)[-1]
+        for line in page
+        if " of " in line
+    }
+    assert counts["same"] == "+0 −0 of 3"
+    assert counts["worse"] == "+3 −0 of 3"
+    assert counts["unlucky"].endswith("of 2")
 
 
 def test_differences_are_over_rows_where_test_rows_stay(tmp_path):

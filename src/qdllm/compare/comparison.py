@@ -357,6 +357,7 @@ def _differences(
         if name != STUDENT and (test := figures.difference(student, other)) is not None
     }
     adjusted = holm([test.p for test in tests.values()])
+    per_split = _mcnemar_tests(student, {name: hits[name] for name in tests})
     return [
         {
             "minus": name,
@@ -364,17 +365,29 @@ def _differences(
             **_bounds(test.difference),
             "p": test.p,
             "p_holm": p_holm,
-            "splits": [
-                {
-                    "seed": seed,
-                    "difference": float(student[seed].mean() - hits[name][seed].mean()),
-                    "only_student_right": found.only_first,
-                    "only_other_right": found.only_second,
-                    "p_mcnemar": found.p,
-                }
-                for seed in student
-                if seed in hits[name] and (found := mcnemar(student[seed], hits[name][seed]))
-            ],
+            "splits": per_split[name],
         }
         for (name, test), p_holm in zip(tests.items(), adjusted, strict=True)
     ]
+
+
+def _mcnemar_tests(
+    student: Mapping[int, NDArray[np.bool_]], others: Mapping[str, Mapping[int, NDArray[np.bool_]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Compare the student with every other on each split; p values are adjusted over all of a split."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in others}
+    for seed, right in student.items():
+        tests = {name: mcnemar(right, hits[seed]) for name, hits in others.items() if seed in hits}
+        adjusted = holm([test.p for test in tests.values()])
+        for (name, test), p_holm in zip(tests.items(), adjusted, strict=True):
+            found[name].append(
+                {
+                    "seed": seed,
+                    "difference": float(right.mean() - others[name][seed].mean()),
+                    "only_student_right": test.only_first,
+                    "only_other_right": test.only_second,
+                    "p_mcnemar": test.p,
+                    "p_mcnemar_holm": p_holm,
+                }
+            )
+    return found

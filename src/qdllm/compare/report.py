@@ -100,7 +100,8 @@ def as_markdown(found: Found, *, title: str, plots: Sequence[str] = (), heading:
         "",
         "Accuracy, F1 and agreement in percent; ± is the standard deviation over splits; KL(teacher‖model) "
         "in nats; ECE is the expected calibration error in 15 bins of equal width, in percent; p by Holm "
-        "over all differences of this table.",
+        "over all differences of this table. McNemar: on how many splits the student is better (+) or worse "
+        f"(−) by McNemar's test at {100 * _ALPHA:.0f} %, by Holm over all models of a split.",
         *_not_alike(found),
         "",
         *_cost_table(found),
@@ -237,8 +238,8 @@ def _write_parquet(found: Found, path: Path) -> None:
 def _quality_table(found: Found) -> list[str]:
     differences = {entry["minus"]: entry for entry in found["differences"]}
     lines = [
-        "| model | accuracy [95 %] | ± | F1 | as teacher | KL | ECE | student − model [95 %] | p |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| model | accuracy [95 %] | ± | F1 | as teacher | KL | ECE | student − model [95 %] | p | McNemar |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     rows = {name: about["summary"] for name, about in found["contenders"].items()}
     order = sorted(rows, key=lambda name: -rows[name].get("accuracy", {"mean": -1.0})["mean"])
@@ -249,8 +250,8 @@ def _quality_table(found: Found) -> list[str]:
         if rows[name]:
             lines.append(_quality_row(shown, rows[name], differences.get(name)))
         else:
-            lines.append(f"| {shown} | failed | | | | | | | |")
-    return lines + [f"| {entry['contender']} | skipped | | | | | | | |" for entry in found["skipped"]]
+            lines.append(f"| {shown} | failed | | | | | | | | |")
+    return lines + [f"| {entry['contender']} | skipped | | | | | | | | |" for entry in found["skipped"]]
 
 
 def _quality_row(name: str, summary: Found, difference: Found | None) -> str:
@@ -264,8 +265,15 @@ def _quality_row(name: str, summary: Found, difference: Found | None) -> str:
         _number(_mean(summary, "calibration_error"), 100),
         "" if difference is None else in_points(difference),
         "" if difference is None else _p(difference["p_holm"]),
+        "" if difference is None else _mcnemar(difference["splits"]),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _mcnemar(splits: Sequence[Found]) -> str:
+    """Count the splits on which the two differ by McNemar's test, for the student and against it."""
+    real = [split["difference"] > 0 for split in splits if split["p_mcnemar_holm"] < _ALPHA]
+    return f"+{sum(real)} −{len(real) - sum(real)} of {len(splits)}"
 
 
 def _cost_table(found: Found) -> list[str]:
