@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from _chips.engine import compare_with_aer, count_gates, time_batch, time_simulators
 from _chips.kills import run_kills
 from _chips.students import CONFIDENCE, FEW, LEAST_GAIN, is_complete, measure, parts
+from _machines import by_machine
 
 from qdllm.compare import Workers, available_cores, one_thread
 from qdllm.devices import load_calibration
@@ -201,7 +202,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         f"Made by `{results['command']}`:",
         "",
-        *_machines(results),
+        *by_machine(_measured(results), _PACKAGES),
         "",
         f"The chip is simulated. Calibration {about['id']}: {about['source']}. What is sent and how errors "
         "are undone: [chips](../ideas/chips.md).",
@@ -221,23 +222,12 @@ def as_markdown(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _machines(results: dict[str, Any]) -> list[str]:
-    """Say what was measured where and when."""
-    measured: dict[str, list[str]] = {}
+def _measured(results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield task, kind of figures, and the machine that they were measured on."""
     for name, task in results["tasks"].items():
-        kinds: dict[str, list[str]] = {}
         for kind, machine in task["machines"].items():
-            kinds.setdefault(_described(machine), []).append(kind)
-        for about, some in kinds.items():
-            which = "" if len(kinds) == 1 else f" ({', '.join(some)})"
-            measured.setdefault(about, []).append(name + which.replace("_", " "))
-    measured.setdefault(_described(results["engine"]["machine"]), []).append("the simulator")
-    return [f"- {', '.join(names)}: {about}" for about, names in measured.items()]
-
-
-def _described(machine: dict[str, Any]) -> str:
-    versions = [f"{package} {machine[package]}" for package in _PACKAGES if package in machine]
-    return f"{machine['date']}: {machine['cpu']}, Python {machine['python']}, {', '.join(versions)}"
+            yield name, kind.replace("_", " "), machine
+    yield "the simulator", "", results["engine"]["machine"]
 
 
 def _accuracy(tasks: dict[str, Any]) -> list[str]:

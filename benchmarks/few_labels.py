@@ -17,6 +17,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from _machines import by_machine
 from comparison import add_task_options, begin, configure, is_finished, is_measured
 
 from qdllm.cli.printing import errors_in_one_line
@@ -128,23 +129,13 @@ def as_page(results: dict[str, Any]) -> str:
         f"Made by `qdllm bench few-labels`; settings a model: {settings['budget']}. Each task's "
         "configuration stands in few-labels.json. Measured:",
         "",
-        *_machines(results["tasks"]),
+        *by_machine(
+            (task, labels, one["machine"])
+            for task, by_labels in results["tasks"].items()
+            for labels, one in by_labels.items()
+        ),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _machines(tasks: dict[str, Any]) -> list[str]:
-    """Say what was measured where and when."""
-    measured: dict[str, list[str]] = {}
-    for task, by_labels in tasks.items():
-        for labels, one in by_labels.items():
-            machine = one["machine"]
-            where = (
-                f"{machine['date']}: {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
-                f"torch {machine['torch']}, qdllm {machine['qdllm']}"
-            )
-            measured.setdefault(where, []).append(f"{task} {labels}")
-    return [f"- {', '.join(names)}: {where}" for where, names in measured.items()]
 
 
 def _bars(tasks: dict[str, Any]) -> list[str]:

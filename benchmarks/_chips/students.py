@@ -17,7 +17,7 @@ from qdllm.circuits import to_qasm2, to_qasm3
 from qdllm.devices import ChipRunner, SimulatorBackend, StopRule, load_calibration
 from qdllm.encoders import Features
 from qdllm.pipeline import RunFolder
-from qdllm.pipeline.chips import calibration_angles, to_angles
+from qdllm.pipeline.chips import DRIFT, calibration_angles, to_angles
 from qdllm.pipeline.config import RunConfig
 from qdllm.student import Student
 from qdllm.teachers import SoftLabels
@@ -28,7 +28,7 @@ CONFIDENCE, LEAST_GAIN = 0.99, 1.0
 """What the bars look at, settled on validation rows: test rows choose nothing."""
 _CONFIDENCES = (0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _LEAST_GAINS = (20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
-_DRIFT, _DRIFTS = 0.2, 5
+_DRIFTS = 5
 FEW = 8
 """Shots of a text that a student for few shots is trained for."""
 _FEW_LEAST_GAINS = (200.0, 100.0, 50.0, 20.0, 10.0, 5.0)
@@ -37,11 +37,11 @@ _FEW_FIRST = 2
 # hardly any variance. Chosen on validation rows of topic, news, hiding and reviews.
 _FEW_GATES = {"ansatz": "brick", "n_layers": 1, "encoding": "tanh", "weight_decay": 3.0, "phases": 0.0}
 _FOR_FEW_SHOTS: dict[str, dict[str, Any]] = {
-    "8 shots": {"noise": {"shots": FEW}},
-    "8 shots on the chip": {},
-    "8 shots on the chip, few gates": _FEW_GATES,
+    f"{FEW} shots": {"noise": {"shots": FEW}},
+    f"{FEW} shots on the chip": {},
+    f"{FEW} shots on the chip, few gates": _FEW_GATES,
 }
-"""What students for few shots have otherwise than the run's, besides noise of 8 shots on the chip."""
+"""What students for few shots have otherwise than the run's, besides noise of so many shots on the chip."""
 
 _WANTED = {
     "shots": [str(shots) for shots in _FIXED],
@@ -140,18 +140,19 @@ def _holds(task: dict[str, Any], kind: str, which: str) -> bool:
 
 def measure(part: Part) -> Any:
     """Measure one part."""
-    if part.kind == "few_shots":
-        return _few_shots(part)
-    if part.kind == "few_shots_adaptive":
-        return _few_shots_adaptive(part)
-    chip = _run_chip(part.run, part.calibration, part.rows)
     which, repeats = part.which, part.repeats
+
+    def chip() -> _Chip:
+        return _run_chip(part.run, part.calibration, part.rows)
+
     ways: dict[str, Callable[[], Any]] = {
-        "shots": lambda: chip.repeated(int(which), repeats),
-        "adaptive": lambda: chip.adaptively(StopRule(confidence=float(which)), repeats),
-        "least_gain": lambda: chip.adaptively(StopRule(least_gain=float(which)), repeats),
-        "drift": lambda: chip.drifted(1024),
-        "about": chip.about,
+        "shots": lambda: chip().repeated(int(which), repeats),
+        "adaptive": lambda: chip().adaptively(StopRule(confidence=float(which)), repeats),
+        "least_gain": lambda: chip().adaptively(StopRule(least_gain=float(which)), repeats),
+        "drift": lambda: chip().drifted(1024),
+        "about": lambda: chip().about(),
+        "few_shots": lambda: _few_shots(part),
+        "few_shots_adaptive": lambda: _few_shots_adaptive(part),
     }
     return ways[part.kind]()
 
@@ -171,8 +172,8 @@ def _run_chip(run: Path, calibration: str, rows: int) -> _Chip:
 class _Chip:
     def __init__(self, student: Student, data: Rows, test: NDArray[np.int64], calibration: str) -> None:
         self.student = student
-        self.calibration = load_calibration(calibration)
-        self.runner = ChipRunner(student.model_, SimulatorBackend("noisy", self.calibration))
+        noisy = SimulatorBackend("noisy", load_calibration(calibration))
+        self.runner = ChipRunner(student.model_, noisy)
         self.perfect = self.runner.on(SimulatorBackend("statevector", None))
         self.inputs = to_angles(student, data.x[test])
         self.truth = np.searchsorted(student.classes_.astype(str), data.labels[test])
@@ -231,7 +232,7 @@ class _Chip:
         """Mitigated accuracy on chips that have drifted, corrected as before and corrected anew."""
         found: dict[str, list[float]] = {}
         for estimates in self.runner.drifted(
-            self.inputs, shots, self.known, self.corrections, times=_DRIFTS, spread=_DRIFT
+            self.inputs, shots, self.known, self.corrections, times=_DRIFTS, spread=DRIFT
         ):
             for way, estimate in estimates.items():
                 found.setdefault(way, []).append(self.accuracy(estimate.logits))

@@ -30,7 +30,7 @@ def results():
         ways = {"sampled": [value] * 2, "raw": [value - 0.02] * 2, "mitigated": mitigated}
         return {**ways, "agreement": [value + 0.08] * 2}
 
-    machine = dict.fromkeys(("date", "cpu", "python", "torch", "qiskit", "qdllm"), "1")
+    machine = dict.fromkeys(("date", "cpu", "cores", "python", "torch", "qiskit", "qdllm"), "1")
     task = {
         "about": {
             "rows": 100,
@@ -109,7 +109,7 @@ def test_the_page_names_the_simulated_chip_and_every_task(bench, results):
 
 def test_the_page_says_what_was_measured_where(bench, results):
     page = bench.as_markdown(results)
-    assert "- news: 1: 1, Python 1, torch 1, qiskit 1, qdllm 1" in page
+    assert "- news: 1: 1, 1 cores, Python 1, torch 1, qiskit 1, qdllm 1" in page
     assert "- the simulator: 1: another" in page
     results["tasks"]["news"]["machines"]["few_shots"] = results["engine"]["machine"]
     page = bench.as_markdown(results)

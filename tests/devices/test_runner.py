@@ -2,23 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.datasets import load_iris
 
-from qdllm import Student
 from qdllm.devices import ChipRunner, SimulatorBackend, StopRule
 from qdllm.errors import ConfigError
 
 from .small_chips import line
-
-
-@pytest.fixture(scope="module")
-def trained():
-    x, y = load_iris(return_X_y=True)
-    student = Student(n_qubits=4, weight_decay=0.1, dropout=0.0, epochs=40).fit(x, y)
-    with torch.no_grad():
-        angles = student.model_.angles(torch.as_tensor(x)).numpy()
-    return student, angles, y
 
 
 @pytest.fixture

@@ -36,13 +36,14 @@ from qdllm.pipeline.predict import check_labels, count_seen
 from qdllm.pipeline.run_folder import RunFolder, student_folder
 from qdllm.student import Student, TextStudent
 
-__all__ = ["ChipOptions", "calibration_angles", "run_on_chip", "to_angles"]
+__all__ = ["DRIFT", "ChipOptions", "calibration_angles", "run_on_chip", "to_angles"]
 
 _SCHEMA = {"name": "qdllm.devices", "version": 1}
 _DRAWN_INPUTS = 1024  # to calibrate on, at most; few of them are measured
 _SHOTS = 1024  # of a text
-_DRIFT = 0.2  # in the logarithm of each figure
 _CALIBRATION_SHOTS = 1024  # at least
+DRIFT = 0.2
+"""How far calibrations drift: standard deviation of the logarithm of each figure."""
 
 
 @dataclass(frozen=True)
@@ -240,9 +241,9 @@ def _measure(
             "mitigated": [one["accuracy"] for one in mitigated],
         }
     if options.drifts:
-        found["drift"] = {"spread": _DRIFT}
+        found["drift"] = {"spread": DRIFT}
         for estimates in runner.drifted(
-            inputs, shots, calibration_inputs, corrections, times=options.drifts, spread=_DRIFT
+            inputs, shots, calibration_inputs, corrections, times=options.drifts, spread=DRIFT
         ):
             for way, estimate in estimates.items():
                 found["drift"].setdefault(way, []).append(scored(estimate)["accuracy"])
