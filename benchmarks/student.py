@@ -26,6 +26,7 @@ from qdllm.cli.printing import errors_in_one_line
 from qdllm.compare import Lesson, log_loss, one_thread, resampled_test
 from qdllm.errors import ConfigError, QdllmError
 from qdllm.files import write_json, write_text
+from qdllm.machine import describe_machine
 from qdllm.pipeline import RunConfig, RunFolder
 from qdllm.pipeline.splits import make_task
 from qdllm.progress import progress
@@ -69,6 +70,7 @@ def measure(
     # Lessons hold training and validation rows: no variant can be asked about a test row.
     made = [make_task(run, number) for number in range(options.splits)]
     lessons = [(one.lesson, one.seed + options.seed) for one in made]
+    task["machine"] = describe_machine("torch")
     task["rows"] = {"train": len(lessons[0][0].train), "validation": len(lessons[0][0].validation)}
     done = len(wanted) - len(missing)
     name, quiet = run.path.name, options.json

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from _machines import by_machine
+
 from _student.variants import BASELINE, KINDS, VARIANTS
 from qdllm.compare import in_points
 
@@ -18,7 +20,7 @@ Found = Mapping[str, Any]
 
 def as_page(results: Found) -> str:
     """Return the results as a page."""
-    machine, settings, tasks = results["machine"], results["settings"], results["tasks"]
+    settings, tasks = results["settings"], results["tasks"]
     lines = ["# A better student: what was tried, and what failed", ""]
     lines += [f"**{task}.** {verdict(one)}\n" for task, one in tasks.items()]
     lines += [
@@ -46,9 +48,9 @@ def as_page(results: Found) -> str:
         "",
         *(f"- `{variant.name}`: {variant.about}" for variant in VARIANTS if variant.technique),
         "",
-        f"Made by `qdllm bench student` on {machine['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"Python {machine['python']}, torch {machine['torch']}, qdllm {machine['qdllm']}. Each task's "
-        "configuration stands in student.json.",
+        "Made by `qdllm bench student`. Each task's configuration stands in student.json. Measured:",
+        "",
+        *by_machine((task, "", one["machine"]) for task, one in tasks.items()),
     ]
     return "\n".join(lines) + "\n"
 

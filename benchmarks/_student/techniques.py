@@ -17,7 +17,16 @@ from qdllm.distill import Batch, DistillationLoss, teacher_logits
 from qdllm.distill.training import _copy
 from qdllm.student import StudentModel
 
-__all__ = ["Average", "Hint", "Mixup", "Relational", "Schedule", "UniformAngles", "relational_loss"]
+__all__ = [
+    "Average",
+    "Hint",
+    "LowRank",
+    "Mixup",
+    "Relational",
+    "Schedule",
+    "UniformAngles",
+    "relational_loss",
+]
 
 
 class Relational(Technique):
@@ -162,6 +171,35 @@ class Average(Technique):
         model.load_state_dict(self.average)
         yield
         model.load_state_dict(trained)
+
+
+class LowRank(Technique):
+    """The projection is held to a low rank: after every step it becomes the nearest matrix of that rank.
+
+    Parameters
+    ----------
+    rank : int
+        At least 1. From the number of angles on it changes nothing.
+    """
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def begin(self, model: StudentModel, training: Batch) -> list[nn.Parameter]:  # noqa: ARG002
+        """See `Technique.begin`."""
+        self._truncate(model)
+        return []
+
+    def step(self, model: StudentModel, optimizer: torch.optim.Optimizer, x: Tensor) -> None:  # noqa: ARG002
+        """See `Technique.step`."""
+        optimizer.step()
+        self._truncate(model)
+
+    @torch.no_grad()
+    def _truncate(self, model: StudentModel) -> None:
+        weight = model.projection.weight
+        left, values, right = torch.linalg.svd(weight, full_matrices=False)
+        weight.copy_((left[:, : self.rank] * values[: self.rank]) @ right[: self.rank])
 
 
 class Schedule(Technique):

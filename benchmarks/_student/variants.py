@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from _student.natural import GradientDescent, NaturalGradient
-from _student.techniques import Average, Hint, Mixup, Relational, Schedule, UniformAngles
+from _student.techniques import Average, Hint, LowRank, Mixup, Relational, Schedule, UniformAngles
 from _student.training import Technique, taught_by
 from qdllm.circuits import ANSATZE
 from qdllm.compare import Fitted, Lesson
@@ -116,6 +117,12 @@ BASELINE = Variant("baseline", "")
 
 VARIANTS: tuple[Variant, ...] = (
     *_option("encoding", "encoding", "linear", "tanh", "minmax"),
+    *(
+        _technique(
+            "encoding", f"low-rank={rank}", partial(LowRank, rank), f"the projection held to rank {rank}"
+        )
+        for rank in (2, 4)
+    ),
     *_option("circuit", "ansatz", *sorted(ANSATZE)),
     *_option("circuit", "n_layers", 1, 3),
     *_option("circuit", "n_qubits", 6),

@@ -335,6 +335,27 @@ def test_the_average_of_weights_is_judged_and_the_trained_ones_come_back(techniq
     assert torch.equal(model.theta, visited[-1])
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_a_projection_of_low_rank_is_the_nearest_one_after_every_step(techniques, rows, rank):
+    model = _model()
+    low = techniques.LowRank(rank)
+    low = _began(low, model, rows)
+    assert np.linalg.matrix_rank(model.projection.weight.detach().numpy(), tol=1e-5) == rank
+    moved = torch.randn_like(model.projection.weight)
+
+    def move():
+        with torch.no_grad():
+            model.projection.weight.copy_(moved)
+
+    low.step(model, SimpleNamespace(step=move), rows.x)
+    kept = model.projection.weight.detach().numpy()
+    assert np.linalg.matrix_rank(kept, tol=1e-5) == rank
+    values = np.linalg.svd(
+        moved.numpy(), compute_uv=False
+    )  # Eckart and Young: what is lost is the rest of these
+    assert np.linalg.norm(moved.numpy() - kept) == pytest.approx(np.linalg.norm(values[rank:]), rel=1e-4)
+
+
 def test_a_schedule_goes_evenly_from_start_to_end(techniques, rows):
     schedule = _began(techniques.Schedule(alpha=(1.0, 0.0), temperature=(4.0, 1.0)), _model(), rows)
     assert [schedule.at(share) for share in (0.0, 0.5, 1.0)] == [
