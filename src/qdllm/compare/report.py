@@ -181,18 +181,21 @@ def _draw(axes: Any, found: Found, cost: str) -> None:
 
 
 def _name(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write each name beside its point, and above what is written there already, with a line to the point."""
+    """Write each name beside its point, and below what is written there already, with a line to the point.
+
+    Downwards, since points crowd at the top, where the best are.
+    """
     axes.figure.draw_without_rendering()  # settles what lies where
     size = 72 / axes.figure.dpi
     places = {name: size * axes.transData.transform(point) for name, point in points.items()}
     written: list[tuple[float, float]] = []
-    for name, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
+    for name, (x, y) in sorted(places.items(), key=lambda item: -item[1][1]):
         height = y
-        for other_x, other_height in sorted(written, key=lambda place: place[1]):
+        for other_x, other_height in sorted(written, key=lambda place: -place[1]):
             if abs(x - other_x) < _NAME_WIDTH and abs(height - other_height) < _NAME_HEIGHT:
-                height = other_height + _NAME_HEIGHT
+                height = other_height - _NAME_HEIGHT
         written.append((x, height))
-        line = {"arrowstyle": "-", "color": "grey", "lw": 0.5} if height > y else None
+        line = {"arrowstyle": "-", "color": "grey", "lw": 0.5} if height < y else None
         offset = (10 if line else 5, height - y - 3)
         axes.annotate(
             name, points[name], xytext=offset, textcoords="offset points", fontsize=8, arrowprops=line
