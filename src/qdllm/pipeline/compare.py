@@ -168,9 +168,10 @@ def _limits(contenders: Sequence[Contender], rows: int | None, budget: int) -> t
     found = min(allowed, default=None), min(settings)
     if found != (rows, budget):
         _log.info(
-            "a transformer is tuned on a CPU: every model learns from at most %d rows and tries at most %d "
+            "a transformer is tuned on a CPU: every model learns from at most %s rows and tries at most %s "
             "settings",
-            *found,
+            "all" if found[0] is None else found[0],
+            found[1],
         )
     return found
 
