@@ -338,8 +338,7 @@ def test_the_average_of_weights_is_judged_and_the_trained_ones_come_back(techniq
 @pytest.mark.parametrize("rank", [1, 2])
 def test_a_projection_of_low_rank_is_the_nearest_one_after_every_step(techniques, rows, rank):
     model = _model()
-    low = techniques.LowRank(rank)
-    low = _began(low, model, rows)
+    low = _began(techniques.LowRank(rank), model, rows)
     assert np.linalg.matrix_rank(model.projection.weight.detach().numpy(), tol=1e-5) == rank
     moved = torch.randn_like(model.projection.weight)
 

@@ -24,7 +24,7 @@ from qdllm.compare.workers import Workers
 from qdllm.errors import ConfigError, DataError, RequestError
 from qdllm.machine import describe_machine
 
-__all__ = ["STUDENT", "compare", "select"]
+__all__ = ["STUDENT", "compare", "part_runnable", "select"]
 
 STUDENT = "student"
 """The contender that all others are compared with."""
@@ -55,7 +55,7 @@ class _Split:
         known = np.flatnonzero(task.truth[test] >= 0)
         if not len(known):
             raise DataError("no test row has a gold label: there is nothing to compare by")
-        validation = task.lesson.validation
+        validation = task.take("validation")
         if validation.soft is None and not (validation.y >= 0).any():
             raise DataError(
                 "no validation row has a label or a teacher: there is nothing to choose settings by; "
@@ -138,7 +138,7 @@ def compare(
     """
     splits = [_Split.of(path) for path in tasks.values() if isinstance(path, Path)]
     unmade = {seed: reason for seed, reason in tasks.items() if isinstance(reason, str)}
-    present, skipped = _check(contenders)
+    present, skipped = part_runnable(contenders)
     jobs = {
         (contender.name, split.seed): [
             Job.of(contender, setting, split.path, split.digest) for setting in contender.settings(budget)
@@ -190,7 +190,7 @@ def compare(
     }
 
 
-def _check(contenders: Sequence[Contender]) -> tuple[list[Contender], list[dict[str, str]]]:
+def part_runnable(contenders: Sequence[Contender]) -> tuple[list[Contender], list[dict[str, str]]]:
     """Part those that can run here from those that lack something."""
     present, skipped = [], []
     for contender in contenders:

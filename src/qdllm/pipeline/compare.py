@@ -24,6 +24,7 @@ from qdllm.compare import (
     write_comparison,
 )
 from qdllm.compare.baselines import baselines
+from qdllm.compare.comparison import part_runnable
 from qdllm.encoders import Encoder, load_encoder
 from qdllm.errors import ConfigError, QdllmError, RequestError, reason_of
 from qdllm.files import read_json, write_json
@@ -162,10 +163,10 @@ def _contenders(
 
 def _limits(contenders: Sequence[Contender], rows: int | None, budget: int) -> tuple[int | None, int]:
     """Give all models no more rows and settings than the one that bears least: the same for every model."""
-    present = [one for one in contenders if _can_run(one)]
+    present, _ = part_runnable(contenders)
     allowed = [limit for limit in (rows, *(one.max_rows for one in present)) if limit is not None]
-    settings = [limit for limit in (budget, *(one.max_settings for one in present)) if limit is not None]
-    found = min(allowed, default=None), min(settings)
+    settings = [limit for one in present if (limit := one.max_settings) is not None]
+    found = min(allowed, default=None), min([budget, *settings])
     if found != (rows, budget):
         _log.info(
             "a transformer is tuned on a CPU: every model learns from at most %s rows and tries at most %s "
@@ -174,14 +175,6 @@ def _limits(contenders: Sequence[Contender], rows: int | None, budget: int) -> t
             found[1],
         )
     return found
-
-
-def _can_run(contender: Contender) -> bool:
-    try:
-        contender.check()
-    except RequestError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-KEY = "a-key-that-nobody-may-see"
-
 
 class Server(ThreadingHTTPServer):
     """Answers "fresh" where the text holds "joy", else "rotten"; `fault(number)` names faults."""
